@@ -1,0 +1,320 @@
+"""Private PostgreSQL servers for the demo, the tests and the benchmarks: TLS only, and never run as root."""
+
+import json
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import closing, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import encrypt_password
+
+from devtools import tls
+
+DEBIAN = Path("/usr/lib/postgresql")
+SUPERUSER = "postgres"
+LONGEST_SOCKET = 107  # bytes of sun_path without its closing NUL
+HBA = ("local all all scram-sha-256", "hostssl all all 127.0.0.1/32 scram-sha-256")
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class Failed(Exception):
+    """A private server cannot be had; the message says why and what to do."""
+
+
+def binaries(major):
+    """Return the directory with initdb, pg_ctl and postgres of this major version."""
+    return DEBIAN / str(major) / "bin"
+
+
+def server_user():
+    """Return the account that servers run as: never root."""
+    if os.geteuid():
+        return pwd.getpwuid(os.geteuid())
+    accounts = {account.pw_name: account for account in pwd.getpwall()}
+    return accounts.get("postgres") or accounts["nobody"]
+
+
+def as_user(account):
+    """Return the subprocess arguments that run a program as ``account``."""
+    if account.pw_uid == os.geteuid():
+        return {}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def enterable(directory, user):
+    """Say whether ``user`` (a name) can enter ``directory``, or the nearest parent of it that exists."""
+    directory = Path(directory).absolute()
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    test = subprocess.run(["test", "-x", there], check=False, cwd="/", **as_user(pwd.getpwnam(user)))
+    return test.returncode == 0
+
+
+def free_port():
+    """Return a TCP port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A PostgreSQL server of its own in ``directory``; opening the same directory again finds it as it was left.
+
+    It listens on a socket in ``socket_dir`` and, TLS only, on ``addresses``; its certificate is valid for
+    ``names`` and ``addresses``.
+    """
+
+    superuser = SUPERUSER
+
+    def __init__(
+        self,
+        directory,
+        bindir,
+        port=None,
+        settings=(),
+        names=("localhost", "postgresql.example.internal"),
+        addresses=("127.0.0.1",),
+    ):
+        self.directory = Path(directory).absolute()
+        self.bindir = Path(bindir)
+        self.settings = dict(settings)
+        self.names = tuple(names)
+        self.addresses = tuple(addresses)
+        self.account = server_user()
+        self.data = self.directory / "data"
+        self.log = self.directory / "postgresql.log"
+        self.ca = self.directory / "tls" / "ca.pem"
+        self._remember(port)
+
+    def _remember(self, port):
+        """Take port, password and socket directory from the server's note, where it was created before."""
+        noted = json.loads(self._note.read_text()) if self._note.exists() else {}
+        self.port = port or noted.get("port") or free_port()
+        self.password = noted.get("password") or secrets.token_urlsafe(24)
+        self.socket_dir = Path(noted.get("socket_dir") or self.directory / "run")
+
+    @property
+    def _note(self):
+        return self.directory / "server.json"
+
+    @property
+    def ca_pem(self):
+        """The root certificate, as text."""
+        return self.ca.read_text()
+
+    @cached_property
+    def authority(self):
+        """The server's own CA, a trustme.CA."""
+        return tls.authority(self.ca.parent)
+
+    @property
+    def running(self):
+        """Whether the server's process is there."""
+        return self._run("pg_ctl", "status", check=False).returncode == 0
+
+    def create(self):
+        """Make the server's directory: initdb, certificates, configuration. Returns the server."""
+        if self.data.exists():
+            raise Failed(f"{self.directory} holds a server already")
+        self._make_directories()
+        self._initdb()
+        self.certify()
+        self._write("pg_hba.conf", HBA)
+        self._include()
+        note = {"port": self.port, "password": self.password, "socket_dir": str(self.socket_dir)}
+        tls.write(self._note, json.dumps(note).encode(), 0o600)
+        return self
+
+    def _make_directories(self):
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._check_enterable()
+        if len(os.fsencode(self.socket_dir / ".s.PGSQL.65535")) > LONGEST_SOCKET:
+            self.socket_dir = Path(tempfile.mkdtemp(prefix="pgpillar-", dir="/tmp"))
+        for directory, mode in ((self.data, 0o700), (self.socket_dir, 0o755)):
+            directory.mkdir(exist_ok=True)
+            directory.chmod(mode)
+            os.chown(directory, *self._owner)
+        self.ca.parent.mkdir(exist_ok=True)
+        tls.write(self.log, b"", 0o600, self._owner)
+
+    def _check_enterable(self):
+        if not enterable(self.directory, self.account.pw_name):
+            raise Failed(
+                f"user {self.account.pw_name}, who runs the server, cannot enter {self.directory}: "
+                "choose a place whose parents all are open to everyone (o+x)"
+            )
+
+    @property
+    def _owner(self):
+        return self.account.pw_uid, self.account.pw_gid
+
+    def _initdb(self):
+        with tempfile.TemporaryDirectory() as private:
+            os.chown(private, *self._owner)
+            pwfile = Path(private, "password")
+            tls.write(pwfile, self.password.encode(), 0o600, self._owner)
+            self._run(
+                "initdb", "--auth=scram-sha-256", f"--username={self.superuser}", f"--pwfile={pwfile}",
+                "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
+            )  # fmt: skip
+
+    def _include(self):
+        with open(self.data / "postgresql.conf", "a") as configuration:
+            configuration.write("include 'server.conf'\n")
+
+    def certify(self, *names, authority=None):
+        """Present a certificate for ``names`` (the server's own) issued by ``authority`` (the server's own CA)."""
+        names = names or (*self.names, *self.addresses)
+        issued = (authority or self.authority).issue_cert(*names, common_name=names[0])
+        chain = b"".join(pem.bytes() for pem in issued.cert_chain_pems)
+        self._place(self.data / "server.key", issued.private_key_pem.bytes())
+        self._place(self.data / "server.crt", chain)
+        if self.running:
+            self.reload()
+
+    def _place(self, path, content):
+        tls.write(path, content, 0o600, self._owner)
+
+    def _write(self, name, lines):
+        self._place(self.data / name, "".join(f"{line}\n" for line in lines).encode())
+
+    def start(self):
+        """Start the server, unless it runs, and wait until it answers. Returns the server."""
+        if not self.running:
+            self._configure()
+            self._run("pg_ctl", "start", "--wait", "--silent", f"--log={self.log}")
+        return self
+
+    def _configure(self):
+        ours = {
+            "listen_addresses": ",".join(self.addresses),
+            "port": self.port,
+            "unix_socket_directories": self.socket_dir,
+            "password_encryption": "scram-sha-256",
+            "ssl": "on",
+        }
+        values = {**ours, **self.settings}
+        self._write("server.conf", (f"{name} = {_setting(value)}" for name, value in values.items()))
+
+    def stop(self, mode="fast"):
+        """Stop the server, if it runs, and wait until it is gone."""
+        if self.running:
+            self._run("pg_ctl", "stop", "--wait", "--silent", f"--mode={mode}")
+
+    def kill(self):
+        """Stop the server as a crash would: nothing is written, and the next start recovers."""
+        self.stop("immediate")
+
+    def reload(self):
+        """Make the server read its configuration again, and wait until new connections meet it."""
+        before = self._reloads()
+        self._run("pg_ctl", "reload", "--silent")
+        # The postmaster accepts no connection between this line of its log and the end of the reload.
+        wait_for(lambda: self._reloads() > before, f"{self.log} does not tell of a reload")
+
+    def _reloads(self):
+        return self.log.read_text(errors="replace").count("received SIGHUP")
+
+    def hba(self, lines=HBA):
+        """Replace pg_hba.conf by ``lines`` (by default, the lines it was created with) and reload."""
+        self._write("pg_hba.conf", lines)
+        self.reload()
+
+    def remove(self):
+        """Stop the server and delete everything it had."""
+        self.stop("immediate")
+        for directory in (self.socket_dir, self.directory):
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def __enter__(self):
+        if not self.data.exists():
+            self.create()
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    @property
+    def by_socket(self):
+        """The libpq parameters that reach the server over its socket."""
+        return {"host": str(self.socket_dir), "port": self.port}
+
+    @property
+    def by_tls(self):
+        """The libpq parameters that reach the server over TCP, and verify it in full."""
+        verify = {"sslmode": "verify-full", "sslrootcert": str(self.ca)}
+        return {"host": self.names[0], "hostaddr": self.addresses[0], "port": self.port, **verify}
+
+    def connect(self, user=None, password=None, dbname="postgres", over="socket", **more):
+        """Return a psycopg2 connection, as the superuser unless ``user`` is named, over "socket" or "tls"."""
+        way = {"socket": self.by_socket, "tls": self.by_tls}[over]
+        if user is None:
+            user, password = self.superuser, self.password
+        return psycopg2.connect(**{**way, "user": user, "password": password, "dbname": dbname, **more})
+
+    def query(self, statement, parameters=None, **connection):
+        """Run one statement, each in a connection and a commit of its own, and return its rows (none: [])."""
+        with closing(self.connect(**connection)) as session, session.cursor() as cursor:
+            session.autocommit = True
+            cursor.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def _run(self, program, *arguments, check=True):
+        """Run one of the server's programs on its data directory, as its user."""
+        done = subprocess.run(
+            [self.bindir / program, f"--pgdata={self.data}", *arguments],
+            check=False, cwd="/", env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, **as_user(self.account),
+        )  # fmt: skip
+        if check and done.returncode:
+            raise Failed("\n".join([f"{program} failed:", done.stdout, done.stderr, *self._log_tail()]))
+        return done
+
+    def _log_tail(self, lines=20):
+        return self.log.read_text(errors="replace").splitlines()[-lines:]
+
+
+def _setting(value):
+    """Return ``value`` as postgresql.conf wants it."""
+    return "'{}'".format(str(value).replace("\\", "\\\\").replace("'", "''"))
+
+
+def wait_for(condition, complaint, seconds=10):
+    """Return as soon as ``condition()`` is true; raise with ``complaint`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Failed(complaint)
+        time.sleep(0.01)
+
+
+def hosted_admin(server, name="doadmin", password=None):
+    """Make the admin that a hosting provider gives (no superuser) with its ``defaultdb``; return its password."""
+    password = password or secrets.token_urlsafe(24)
+    with closing(server.connect()) as session, session.cursor() as cursor:
+        session.autocommit = True
+        verifier = encrypt_password(password, name, scope=session, algorithm="scram-sha-256")
+        role = sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {}")
+        cursor.execute(role.format(sql.Identifier(name), sql.Literal(verifier)))
+        cursor.execute(sql.SQL("CREATE DATABASE defaultdb OWNER {}").format(sql.Identifier(name)))
+    return password
+
+
+@contextmanager
+def temporary(major, **options):
+    """Give a running server of this major version that is gone, with all it had, at the end of the block."""
+    directory = Path(tempfile.mkdtemp(prefix="pgpillar-", dir="/tmp"))
+    directory.chmod(0o755)
+    server = Server(directory, binaries(major), settings={**FAST, **options.pop("settings", {})}, **options)
+    try:
+        yield server.create().start()
+    finally:
+        server.remove()
