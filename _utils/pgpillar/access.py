@@ -126,7 +126,9 @@ def _on_the_database(layout: Layout) -> Iterable[Grant]:
 
 def _on_schemas(layout: Layout) -> Iterable[Grant]:
     for access, schema in _spread(layout):
-        yield from (Grant("schema", (schema,), privilege, access.role) for privilege in ON_SCHEMA[access.level])
+        yield from (
+            Grant("schema", (schema,), privilege, access.role) for privilege in ON_SCHEMA[access.level]
+        )
 
 
 def _on_objects(layout: Layout) -> Iterable[Grant]:
@@ -138,5 +140,7 @@ def _on_objects(layout: Layout) -> Iterable[Grant]:
 def _to_reach_extensions(layout: Layout) -> Iterable[Grant]:
     """Types and functions of an extension are of use only to those who may look into its schema."""
     everyone = {access.role for access in layout.access} | owners(layout)
-    for schema in {extension.schema or "public" for extension in layout.extensions.values()} & set(layout.schemas):
+    for schema in {extension.schema or "public" for extension in layout.extensions.values()} & set(
+        layout.schemas
+    ):
         yield from (Grant("schema", (schema,), "USAGE", role) for role in everyone)

@@ -176,7 +176,14 @@ _INSIDE = {
         where a.grantee <> d.defaclrole and (d.defaclnamespace = 0 or ({in_scope}))""",
 }
 
-_DEFAULT_KINDS = {"r": "table", "S": "sequence", "f": "routine", "T": "type", "n": "schema", "L": "large object"}
+_DEFAULT_KINDS = {
+    "r": "table",
+    "S": "sequence",
+    "f": "routine",
+    "T": "type",
+    "n": "schema",
+    "L": "large object",
+}
 
 _PIECES = {
     "grantee": _GRANTEE,
@@ -285,7 +292,9 @@ def _settings(rows: Iterable[Mapping]) -> Mapping[tuple[str, str], set[tuple[str
     """(database, role) to settings, the empty name standing for any."""
     found = defaultdict(set)
     for row in rows:
-        found[row["database"], row["role"]] = {guc.canonical(*setting.split("=", 1)) for setting in row["settings"]}
+        found[row["database"], row["role"]] = {
+            guc.canonical(*setting.split("=", 1)) for setting in row["settings"]
+        }
     return found
 
 
@@ -330,5 +339,3 @@ def read_inside(connection, database: Database, schemas: Iterable[str] | None = 
 
 def _default_grant(row: Mapping) -> DefaultGrant:
     return DefaultGrant(**{**row, "kind": _DEFAULT_KINDS[row["kind"]]})
-
-

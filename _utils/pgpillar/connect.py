@@ -13,13 +13,13 @@ from contextlib import contextmanager
 import psycopg2
 from psycopg2 import errors
 
-from pgpillar.model import Endpoint, Secret
+from pgpillar.model import Endpoint, Secret, Trouble
 
 SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 _one_at_a_time = threading.Lock()  # the effective user belongs to the whole process
 
 
-class ClusterError(RuntimeError):
+class ClusterError(Trouble):
     """What went wrong with a cluster, as a sentence that says what to do."""
 
 
@@ -92,7 +92,12 @@ class Gateway:
 
     def lets_in(self, user: str, password: Secret) -> bool:
         """Whether the server accepts this password of this user; found out by logging in."""
-        parameters = {**self.parameters(), "user": user, "options": "", "application_name": "pgpillar login check"}
+        parameters = {
+            **self.parameters(),
+            "user": user,
+            "options": "",
+            "application_name": "pgpillar login check",
+        }
         try:
             connection = self._connect(parameters, password)
         except psycopg2.OperationalError as error:
@@ -160,14 +165,26 @@ def _first_line(error: psycopg2.Error) -> str:
 
 
 _CONNECTION_FAULTS = (
-    (r"Connection refused|No such file or directory$|No such file", "is the server running, and host and port right?"),
+    (
+        r"Connection refused|No such file or directory$|No such file",
+        "is the server running, and host and port right?",
+    ),
     (r"timeout expired|timed out|unreachable", "is a firewall between here and the server?"),
     (r"could not translate host name", "give the address in hostaddr, or mend the name's DNS"),
-    (r"certificate verify failed|unable to get", "the server's certificate is not from the cluster's ca: mend the one or the other"),
-    (r"does not match host name", "host in pillar must be a name that the certificate holds; the address belongs in hostaddr"),
+    (
+        r"certificate verify failed|unable to get",
+        "the server's certificate is not from the cluster's ca: mend the one or the other",
+    ),
+    (
+        r"does not match host name",
+        "host in pillar must be a name that the certificate holds; the address belongs in hostaddr",
+    ),
     (r"root certificate file", "give the CA in ca or ca_file"),
     (r"does not support SSL", "turn ssl on there; pgpillar does not fall back to plain text by itself"),
-    (r"password authentication failed|no password supplied", "mend clusters:…:admin:password in the secrets file of this minion"),
+    (
+        r"password authentication failed|no password supplied",
+        "mend clusters:…:admin:password in the secrets file of this minion",
+    ),
     (r"Peer authentication failed", "name the right system user in clusters:…:admin:run_as"),
     (r"no pg_hba.conf entry|pg_hba.conf rejects", "let this address in there"),
     (r"starting up|shutting down|not yet accepting|recovery mode", "run this again when the server is up"),
@@ -201,8 +218,14 @@ _ADVICE = (
     (errors.AdminShutdown, "the connection was cut from the server's side; run this again"),
     (errors.CrashShutdown, "the server is restarting; run this again"),
     (errors.LockNotAvailable, "somebody holds a lock for long; run this again when that is over"),
-    (errors.QueryCanceled, "it took too long; raise statement_timeout in the cluster's pillar, or run this again"),
-    (errors.ReadOnlySqlTransaction, "the server is read-only: is it a replica, or set default_transaction_read_only?"),
+    (
+        errors.QueryCanceled,
+        "it took too long; raise statement_timeout in the cluster's pillar, or run this again",
+    ),
+    (
+        errors.ReadOnlySqlTransaction,
+        "the server is read-only: is it a replica, or set default_transaction_read_only?",
+    ),
     (errors.InsufficientPrivilege, "the admin needs that right, or the thing must stay as it is"),
     (errors.ObjectInUse, "end the sessions that use it, and run this again"),
     (errors.DiskFull, "make room on the server, and run this again"),

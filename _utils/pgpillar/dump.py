@@ -73,8 +73,16 @@ def _written(program: str, gateway: Gateway, name: str) -> Path:
 
 def _dump(program: str, gateway: Gateway, name: str, out) -> None:
     with _passfile(gateway) as passfile:
-        command = [program, "--format=custom", "--no-password", "--dbname", _conninfo(gateway, name, passfile)]
-        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, env=_environment(), check=False, **_account(gateway))
+        command = [
+            program,
+            "--format=custom",
+            "--no-password",
+            "--dbname",
+            _conninfo(gateway, name, passfile),
+        ]
+        done = subprocess.run(
+            command, stdout=out, stderr=subprocess.PIPE, env=_environment(), check=False, **_account(gateway)
+        )
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason was given"]
         raise ClusterError(f"nothing was dropped: pg_dump of {name!r} failed: {reason[-1]}")
@@ -85,7 +93,11 @@ def _environment() -> dict[str, str]:
 
 
 def _conninfo(gateway: Gateway, name: str, passfile: str) -> str:
-    parameters = {**gateway.parameters(name), "passfile": passfile, "options": "-c lock_timeout=0 -c statement_timeout=0"}
+    parameters = {
+        **gateway.parameters(name),
+        "passfile": passfile,
+        "options": "-c lock_timeout=0 -c statement_timeout=0",
+    }
     return " ".join(f"{key}='{_escaped(value)}'" for key, value in parameters.items() if value != "")
 
 

@@ -71,10 +71,11 @@ def _readable(current: Cluster, wanted: Cluster) -> list[Database]:
     ]
 
 
-def _look_into(gateway: Gateway, wanted: Cluster, database: Database) -> tuple[str, Database]:
+def _look_into(gateway: Gateway, wanted: Cluster | None, database: Database) -> tuple[str, Database]:
+    schemas = wanted.databases[database.name].schemas if wanted else None
     with closing(gateway.open(database.name)) as connection, _failing_well(f"database {database.name!r}"):
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        return database.name, catalog.read_inside(connection, database, wanted.databases[database.name].schemas)
+        return database.name, catalog.read_inside(connection, database, schemas)
 
 
 @contextmanager
@@ -110,6 +111,18 @@ def _by_login(gateway: Gateway, wanted: Role, now: Role) -> bool:
     return gateway.lets_in(wanted.name, wanted.password)
 
 
+def survey(gateway: Gateway, wanted: Cluster) -> Cluster:
+    """All that the cluster holds, and the inside of the databases that pillar names."""
+    with closing(gateway.open()) as connection, _failing_well(gateway.endpoint.host):
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        current = catalog.read_cluster(connection, catalog.Scope(passwords=False, extensions=False))
+    named = [current.databases[name] for name in wanted.databases if name in current.databases]
+    looker = partial(_look_into, gateway, None)
+    with ThreadPoolExecutor(READERS) as pool:
+        looked_into = dict(pool.map(looker, [database for database in named if database.state == PRESENT]))
+    return replace(current, name=wanted.name, databases={**current.databases, **looked_into})
+
+
 # What would be done
 
 
@@ -118,6 +131,11 @@ def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> list[Change]:
     changes = plan(read(gateway, wanted), wanted)
     _scripts(changes, fetch)
     return changes
+
+
+def written(changes: Iterable[Change]) -> list[str]:
+    """The statements of a plan, with every secret hidden."""
+    return [statement for change in changes for statement in sql.texts(change)]
 
 
 def _scripts(changes: Iterable[Change], fetch: Fetch) -> dict[str, str]:
@@ -175,7 +193,9 @@ class _Failed(Exception):
 class _Run:
     """One pass over a plan."""
 
-    def __init__(self, connection, gateway: Gateway, current: Cluster, wanted: Cluster, scripts: dict[str, str]):
+    def __init__(
+        self, connection, gateway: Gateway, current: Cluster, wanted: Cluster, scripts: dict[str, str]
+    ):
         self.connection, self.gateway, self.current, self.wanted = connection, gateway, current, wanted
         self.scripts = scripts
         self.version = current.server.version
@@ -225,10 +245,16 @@ class _Run:
         if current.server.superuser:
             current = replace(current, roles={**current.roles, **_proven(self.gateway, current, self.wanted)})
         else:
-            known = {name: replace(role, password=self._password(name)) for name, role in current.roles.items()}
+            known = {
+                name: replace(role, password=self._password(name)) for name, role in current.roles.items()
+            }
             current = replace(current, roles=known)
         bare = replace(self.wanted, databases={}, roles=_staying(self.wanted))
-        return [change for change in plan(current, bare) if change.kind != "join" or change.object in bare.memberships]
+        return [
+            change
+            for change in plan(current, bare)
+            if change.kind != "join" or change.object in bare.memberships
+        ]
 
     def _password(self, name: str) -> Secret | None:
         wanted = self.wanted.roles.get(name)
@@ -242,7 +268,9 @@ class _Run:
 
     def _insist(self, left: list[Change], what: str) -> None:
         if left:
-            raise _Failed(f"the {what} are not as asked after the change: " + "; ".join(map(text.line, left[:5])))
+            raise _Failed(
+                f"the {what} are not as asked after the change: " + "; ".join(map(text.line, left[:5]))
+            )
 
     # Databases: one transaction for each
 
@@ -288,7 +316,9 @@ class _Run:
         except psycopg2.Error as error:
             raise _Failed(f"{change.detail[1]} failed and left nothing behind: {explained(error)}") from None
         if cursor.connection.info.transaction_status != TRANSACTION_STATUS_INTRANS:
-            raise _Failed(f"{change.detail[1]} ends its transaction itself; take COMMIT and ROLLBACK out of it")
+            raise _Failed(
+                f"{change.detail[1]} ends its transaction itself; take COMMIT and ROLLBACK out of it"
+            )
         cursor.execute("RESET ROLE; SET LOCAL search_path TO pg_catalog")
 
     # Farewells: each on its own
@@ -296,7 +326,9 @@ class _Run:
     def _farewell(self, changes: list[Change]) -> list[Change]:
         for change in changes:
             if change.kind == "drop database":
-                dump.before_drop(self.connection, self.gateway, self.current.databases[change.object], self.version)
+                dump.before_drop(
+                    self.connection, self.gateway, self.current.databases[change.object], self.version
+                )
             if change.kind == "drop role":
                 self._disown(change)
             with self.connection.cursor() as cursor:
@@ -326,7 +358,9 @@ class _Run:
             for statement in sql.statements(change, self.version):
                 cursor.execute(statement)
         except errors.LockNotAvailable as error:
-            raise _Failed(f"{text.line(change)}: {explained(error)}{self._holders(change.database)}") from None
+            raise _Failed(
+                f"{text.line(change)}: {explained(error)}{self._holders(change.database)}"
+            ) from None
         except psycopg2.Error as error:
             raise _Failed(f"{text.line(change)}: {explained(error)}") from None
 
@@ -339,7 +373,10 @@ class _Run:
                 " and exists (select from pg_locks l where l.pid = a.pid and l.granted and l.relation is not null)",
                 [database, self.gateway.endpoint.lock_timeout],
             )
-            found = [f"backend {pid} of {user!r} ({name or 'unnamed'}, {state})" for pid, user, name, state in cursor]
+            found = [
+                f"backend {pid} of {user!r} ({name or 'unnamed'}, {state})"
+                for pid, user, name, state in cursor
+            ]
         return f"; it may be {' or '.join(found)}" if found else ""
 
 

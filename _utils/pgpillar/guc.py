@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 # A value of these is a list of names: stored with each name quoted, written with each as a literal.
-NAME_LISTS = frozenset({"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"})
+NAME_LISTS = frozenset(
+    {"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"}
+)
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*\Z")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")

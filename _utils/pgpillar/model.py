@@ -19,6 +19,10 @@ PRESENT, QUARANTINED, ABSENT = "present", "quarantined", "absent"
 NOTHING: Mapping = MappingProxyType({})
 
 
+class Trouble(Exception):
+    """What a person has to mend, in sentences meant for that person."""
+
+
 class Secret:
     """A password. It can be compared and revealed, and it never shows itself."""
 
@@ -140,9 +144,15 @@ class Server:
     version: int
     admin: str
     superuser: bool
-    extensions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name: default version, then all of them
-    dependents: Mapping[str, tuple[tuple[str, bool], ...]] = field(default_factory=dict)  # role: (database, does it own there?)
-    grantors: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # who gave (role, member)
+    extensions: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # name: default version, then all of them
+    dependents: Mapping[str, tuple[tuple[str, bool], ...]] = field(
+        default_factory=dict
+    )  # role: (database, does it own there?)
+    grantors: Mapping[tuple[str, str], tuple[str, ...]] = field(
+        default_factory=dict
+    )  # who gave (role, member)
     public_owner: str = "pg_database_owner"  # who owns the schema public of a new database
 
 

@@ -23,6 +23,7 @@ from pgpillar.model import (
     Membership,
     Role,
     Schema,
+    Trouble,
 )
 from pgpillar.shape import (
     Address,
@@ -51,14 +52,16 @@ SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 PEM = r"(?s)\s*-----BEGIN CERTIFICATE-----.+-----END CERTIFICATE-----\s*"
 
 
-class PillarError(ValueError):
+class PillarError(Trouble):
     """The pillar cannot be used; ``problems`` says all that is wrong with it."""
 
     def __init__(self, problems: Iterable[Problem]):
         self.problems = sorted(problems)
         count = len(self.problems)
         head = "1 problem" if count == 1 else f"{count} problems"
-        super().__init__("\n".join([f"pillar has {head}; nothing was applied", *(f"- {p}" for p in self.problems)]))
+        super().__init__(
+            "\n".join([f"pillar has {head}; nothing was applied", *(f"- {p}" for p in self.problems)])
+        )
 
 
 class Declared(NamedTuple):
@@ -95,7 +98,11 @@ ADMIN = Section(
         "database": Key(Name(), "the database it connects to first", "postgres"),
         "password": Key(Password(), "its password; keep it in a secrets file"),
         "run_as": Key(Text("a system user"), "the system user that peer authentication wants on a socket"),
-        "minion": Key(ListOf(Text("a minion id"), alone=True), "which minions administer it; all that may, if left out", ()),
+        "minion": Key(
+            ListOf(Text("a minion id"), alone=True),
+            "which minions administer it; all that may, if left out",
+            (),
+        ),
     },
     short="user",
 )
@@ -114,11 +121,15 @@ CLUSTER = Section(
         "ca": Key(Text("a PEM certificate", PEM), "the CA certificates, as PEM"),
         "ca_file": Key(Text("an absolute path", r"/.+"), "a file with the CA certificates"),
         "admin": Key(ADMIN, "who administers it"),
-        "discovery": Key(Choice("static", "mine", "consul"), "where its primary and replicas are found", "static"),
+        "discovery": Key(
+            Choice("static", "mine", "consul"), "where its primary and replicas are found", "static"
+        ),
         "lock_timeout": Key(Number(1, 3600), "seconds to wait for a lock on an object", 10),
         "statement_timeout": Key(Number(1, 86400), "seconds that one statement may take", 600),
         "wait_for_others": Key(Number(0, 86400), "seconds to wait for another highstate to finish", 300),
-        "dumps": Key(Text("an absolute path", r"/.+"), "where dumps of dropped databases go", "/var/backups/pgpillar"),
+        "dumps": Key(
+            Text("an absolute path", r"/.+"), "where dumps of dropped databases go", "/var/backups/pgpillar"
+        ),
     }
 )
 
@@ -138,7 +149,9 @@ DATABASE = Section(
         "schemas": Key(MapOf(Name(), SCHEMA), "schema: {owner, access}", NOTHING),
         "access": Key(ACCESS, "role: read, write or owner", NOTHING),
         "extensions": Key(Extensions(), "what CREATE EXTENSION is to make", NOTHING),
-        "bootstrap": Key(Text("a salt:// address", r"salt://.+"), "SQL to run once, when the database is new"),
+        "bootstrap": Key(
+            Text("a salt:// address", r"salt://.+"), "SQL to run once, when the database is new"
+        ),
         "connection_limit": Key(LIMIT, "how many connections it takes; -1 for any number", -1),
         "settings": Key(Settings(), "setting: value", frozenset()),
         "encoding": Key(Text("an encoding", r"[A-Za-z0-9_-]+"), "its encoding when it is made"),
@@ -151,7 +164,9 @@ DATABASE = Section(
 
 ROLE_KEYS = {
     "groups": Key(ListOf(Name(), alone=True), "the groups it is in", ()),
-    "cluster": Key(ListOf(Name(), alone=True), "the clusters it is on; those of its databases if left out", ()),
+    "cluster": Key(
+        ListOf(Name(), alone=True), "the clusters it is on; those of its databases if left out", ()
+    ),
     "state": Key(Choice(PRESENT, ABSENT), "present or absent", PRESENT),
     "reassign_to": Key(Reserved(), "who gets what it owns when it goes"),
     "settings": Key(Settings(), "setting: value", frozenset()),
@@ -165,7 +180,9 @@ USER = Section(
         "valid_until": Key(Moment(), "when its password ends"),
         "connection_limit": Key(LIMIT, "how many connections it may have; -1 for any number", -1),
         "attributes": Key(
-            ListOf(Choice("createdb", "createrole", "replication", "bypassrls"), alone=True), "what else it may do", ()
+            ListOf(Choice("createdb", "createrole", "replication", "bypassrls"), alone=True),
+            "what else it may do",
+            (),
         ),
         **ROLE_KEYS,
     },
@@ -178,7 +195,9 @@ POOL = Section(
         "database": Key(Name(), "the database it leads to", required=True),
         "user": Key(Reserved(), "the user it logs in as", required=True),
         "target": Key(Choice("primary", "replica"), "primary or replica", "primary"),
-        "mode": Key(Choice("session", "transaction", "statement"), "when a connection is given back", "transaction"),
+        "mode": Key(
+            Choice("session", "transaction", "statement"), "when a connection is given back", "transaction"
+        ),
         "size": Key(Number(1, 100000), "how many server connections it may hold"),
     }
 )
@@ -203,6 +222,22 @@ def read(tree: Mapping) -> dict[str, Declared]:
     return declared
 
 
+def administered(tree: object, minion: str) -> list[str]:
+    """The clusters that a minion administers. Nothing is checked here: that is for ``read``, which can say it well."""
+    clusters = tree.get("clusters") if isinstance(tree, Mapping) else None
+    if not isinstance(clusters, Mapping):
+        return []
+    return sorted(
+        name for name, entry in clusters.items() if isinstance(name, str) and _is_for(entry, minion)
+    )
+
+
+def _is_for(entry: object, minion: str) -> bool:
+    admin = entry.get("admin") if isinstance(entry, Mapping) else None
+    named = admin.get("minion") if isinstance(admin, Mapping) else None
+    return not named or minion in ([named] if isinstance(named, str) else named)
+
+
 class _Reader:
     """One reading of a pillar whose values have the right shape: what they say of each other is settled here."""
 
@@ -210,7 +245,9 @@ class _Reader:
         self.tree = tree or TREE.read({}, ROOT, Notes())
         self.notes = notes
         self.roles: Mapping = {**self.tree["groups"], **self.tree["users"]}
-        self.cluster_of = {name: self._cluster_of(name, entry) for name, entry in self.tree["databases"].items()}
+        self.cluster_of = {
+            name: self._cluster_of(name, entry) for name, entry in self.tree["databases"].items()
+        }
         self.access = self._all_access()
 
     def clusters(self) -> dict[str, Declared]:
@@ -244,8 +281,12 @@ class _Reader:
             return self.notes.add(path, f"there is no cluster {cluster!r}", nearest(cluster, known))
         if len(known) == 1:
             return next(iter(known))
-        message = f"there are {len(known)} clusters, so one is to be named" if known else "there is no cluster"
-        return self.notes.add(path, message, nearest("", known) if known else "declare one in postgresql:clusters")
+        message = (
+            f"there are {len(known)} clusters, so one is to be named" if known else "there is no cluster"
+        )
+        return self.notes.add(
+            path, message, nearest("", known) if known else "declare one in postgresql:clusters"
+        )
 
     def _all_access(self) -> dict[str, list[tuple[Access, Path]]]:
         """Each database's access entries, whether they stand with the database, a schema or a role."""
@@ -256,7 +297,9 @@ class _Reader:
                 found[name].append((Access(role, level), path / "access" / role))
             for schema, inner in entry["schemas"].items():
                 for role, level in inner["access"].items():
-                    found[name].append((Access(role, level, schema), path / "schemas" / schema / "access" / role))
+                    found[name].append(
+                        (Access(role, level, schema), path / "schemas" / schema / "access" / role)
+                    )
         for role, entry in self.roles.items():
             for database, what in entry["access"].items():
                 path = self._role_path(role) / "access" / database
@@ -301,7 +344,9 @@ class _Reader:
             return set(clusters)
         found = used[name].union(*(used[group] for group in self._groups_above(name))) - {None}
         if not found and clusters:
-            self.notes.add(path, f"nothing says which cluster {name!r} is on", "add cluster: " + " or ".join(clusters))
+            self.notes.add(
+                path, f"nothing says which cluster {name!r} is on", "add cluster: " + " or ".join(clusters)
+            )
         return found
 
     def _groups_above(self, name: str) -> set[str]:
@@ -316,7 +361,9 @@ class _Reader:
 
     def _check_roles(self) -> None:
         for name in self.tree["users"].keys() & self.tree["groups"].keys():
-            self.notes.add(ROOT / "groups" / name, f"{name!r} is a user as well", "give one of them another name")
+            self.notes.add(
+                ROOT / "groups" / name, f"{name!r} is a user as well", "give one of them another name"
+            )
         for name, entry in self.roles.items():
             path = self._role_path(name)
             for group in entry["groups"]:
@@ -328,12 +375,16 @@ class _Reader:
 
     def _check_secret(self, name: str, entry: Mapping, path: Path) -> None:
         if name in self.tree["users"] and not entry["password"]:
-            self.notes.add(path, f"user {name!r} has no password", "put one in a secrets file that this minion sees")
+            self.notes.add(
+                path, f"user {name!r} has no password", "put one in a secrets file that this minion sees"
+            )
 
     def _check_reassign(self, name: str, entry: Mapping, path: Path) -> None:
         path = path / "reassign_to"
         if entry["state"] == PRESENT:
-            self.notes.add(path, f"{name!r} stays, so nothing is reassigned", "add state: absent, or take it out")
+            self.notes.add(
+                path, f"{name!r} stays, so nothing is reassigned", "add state: absent, or take it out"
+            )
         self._check_exists(entry["reassign_to"], path)
 
     def _check_group(self, name: str, group: str, path: Path) -> None:
@@ -343,7 +394,9 @@ class _Reader:
             known = nearest(group, self.tree["groups"])
             self.notes.add(path, f"there is no group {group!r}", f"declare it in postgresql:groups ({known})")
         elif name in {group, *self._groups_above(group)}:
-            self.notes.add(path, f"{name!r} would be a member of itself through {group!r}", "take one of the two out")
+            self.notes.add(
+                path, f"{name!r} would be a member of itself through {group!r}", "take one of the two out"
+            )
 
     def _check_databases(self) -> None:
         for name, entry in self.tree["databases"].items():
@@ -355,7 +408,11 @@ class _Reader:
             for extension in entry["extensions"].values():
                 if extension.schema not in {None, "public", *entry["schemas"]}:
                     where = path / "extensions" / extension.name / "schema"
-                    self.notes.add(where, f"there is no schema {extension.schema!r}", nearest(extension.schema, entry["schemas"]))
+                    self.notes.add(
+                        where,
+                        f"there is no schema {extension.schema!r}",
+                        nearest(extension.schema, entry["schemas"]),
+                    )
             for one, where in self.access[name]:
                 self._check_access(entry, one, where)
 
@@ -386,13 +443,17 @@ class _Reader:
         socket = (entry["host"] or "").startswith("/")
         self._check_tls(entry, path, socket)
         for role in (r for r in self.roles if r == admin["user"]):
-            self.notes.add(self._role_path(role), f"{role!r} is the admin of cluster {name!r}", "choose another name")
+            self.notes.add(
+                self._role_path(role), f"{role!r} is the admin of cluster {name!r}", "choose another name"
+            )
         keys = {field.name for field in dataclasses.fields(Endpoint)} & set(CLUSTER.keys)
         return Endpoint(**{key: entry[key] for key in keys}, **admin)
 
     def _check_tls(self, entry: Mapping, path: Path, socket: bool) -> None:
         if socket and entry["hostaddr"]:
-            self.notes.add(path / "hostaddr", "a socket has no address", "take hostaddr out, or make host a name")
+            self.notes.add(
+                path / "hostaddr", "a socket has no address", "take hostaddr out, or make host a name"
+            )
         if entry["ca"] and entry["ca_file"]:
             self.notes.add(path / "ca_file", "the CA is given twice", "keep either ca or ca_file")
         if not socket and entry["sslmode"] != "verify-full" and not entry["sslmode_reason"]:
@@ -401,8 +462,12 @@ class _Reader:
 
     def _cluster(self, name: str, entry: Mapping, at: Mapping[str, set[str]]) -> Cluster:
         here = {role for role, clusters in at.items() if name in clusters}
-        databases = {db: self.tree["databases"][db] for db, cluster in self.cluster_of.items() if cluster == name}
-        layouts = {db: self._layout(db, entry) for db, entry in databases.items() if entry["state"] == PRESENT}
+        databases = {
+            db: self.tree["databases"][db] for db, cluster in self.cluster_of.items() if cluster == name
+        }
+        layouts = {
+            db: self._layout(db, entry) for db, entry in databases.items() if entry["state"] == PRESENT
+        }
         joins = self._memberships(here, layouts.values())
         members = _members(joins)
         self._check_circles(members)
@@ -410,7 +475,9 @@ class _Reader:
             name=name,
             roles={role: self._role(role) for role in sorted(here)},
             memberships=joins,
-            databases={db: _database(db, entry, layouts.get(db), members) for db, entry in sorted(databases.items())},
+            databases={
+                db: _database(db, entry, layouts.get(db), members) for db, entry in sorted(databases.items())
+            },
         )
 
     def _role(self, name: str) -> Role:
@@ -421,7 +488,9 @@ class _Reader:
             return role
         same = ("password", "valid_until", "connection_limit")
         attributes = frozenset(entry["attributes"])
-        return dataclasses.replace(role, login=True, attributes=attributes, **{key: entry[key] for key in same})
+        return dataclasses.replace(
+            role, login=True, attributes=attributes, **{key: entry[key] for key in same}
+        )
 
     def _layout(self, name: str, entry: Mapping) -> Layout:
         owner = entry["owner"] or ""
@@ -443,7 +512,9 @@ class _Reader:
 
     def _check_circles(self, members: Mapping[str, set[str]]) -> None:
         for role in (role for role, inside in members.items() if role in inside):
-            self.notes.add(self._role_path(role), f"{role!r} would be a member of itself", "take out one of the accesses")
+            self.notes.add(
+                self._role_path(role), f"{role!r} would be a member of itself", "take out one of the accesses"
+            )
 
 
 def _database(name: str, entry: Mapping, layout: Layout | None, members: Mapping[str, set[str]]) -> Database:
@@ -478,5 +549,3 @@ def _reached(role: str, direct: Mapping[str, set[str]]) -> set[str]:
             found.add(member)
             todo += direct.get(member, ())
     return found
-
-

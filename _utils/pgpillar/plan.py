@@ -25,10 +25,11 @@ from pgpillar.model import (
     Role,
     Schema,
     Server,
+    Trouble,
 )
 
 
-class PlanError(ValueError):
+class PlanError(Trouble):
     """What is asked cannot be reached from here; ``refusals`` says why, a sentence each."""
 
     def __init__(self, refusals: Iterable[str]):
@@ -74,7 +75,9 @@ def plan(current: Cluster, wanted: Cluster) -> list[Change]:
         raise PlanError(refusals)
     changes = [*_roles(current, wanted), *_memberships(current, wanted)]
     for name in sorted(wanted.databases):
-        changes += database_changes(current.databases.get(name), wanted.databases[name], wanted, current.server)
+        changes += database_changes(
+            current.databases.get(name), wanted.databases[name], wanted, current.server
+        )
     return changes + [*_farewells(current, wanted)]
 
 
@@ -109,7 +112,9 @@ def _role(now: Role, role: Role) -> Iterator[Change]:
 _OPTIONS = ("login", "inherit", "connection_limit", "valid_until")
 
 
-def _settings(what: str, name: str, now: frozenset, wanted: frozenset, database: str | None = None) -> Iterator[Change]:
+def _settings(
+    what: str, name: str, now: frozenset, wanted: frozenset, database: str | None = None
+) -> Iterator[Change]:
     """Settings are tuples whose last part is the value and whose other parts say which setting it is."""
     kept = {setting[:-1] for setting in wanted}
     for setting in sorted(now - wanted):
@@ -137,7 +142,9 @@ def _of_the_admin(current: Cluster, wanted: Cluster) -> set[Membership]:
     server = current.server
     if server is None or server.superuser:
         return set()
-    held = {join.role for join in current.memberships if join.member == server.admin and join.inherit and join.set}
+    held = {
+        join.role for join in current.memberships if join.member == server.admin and join.inherit and join.set
+    }
     return {Membership(role, server.admin) for role in _acted_for(current, wanted) - held}
 
 
@@ -167,7 +174,9 @@ def database_changes(
         changes.append(Change("create database", database))
         now = fresh(database, server)
     if now.state == QUARANTINED:
-        return [Change("open database", database.name, database=database.name)]  # its inside is not known before
+        return [
+            Change("open database", database.name, database=database.name)
+        ]  # its inside is not known before
     managed = {name for name, role in cluster.roles.items() if role.state == PRESENT} | {PUBLIC}
     changes += _Inside(now, database, managed, server).changes()
     return [replace(change, database=database.name) for change in changes]
@@ -205,7 +214,11 @@ class _Inside:
             *self._database(),
             *self._schemas(),
             *self._extensions(),
-            *(Change("own object", one, self.new_owners[one]) for one in sorted(self.new_owners) if not one.bound),
+            *(
+                Change("own object", one, self.new_owners[one])
+                for one in sorted(self.new_owners)
+                if not one.bound
+            ),
             *self._grants(),
             *self._default_grants(),
             *self._role_settings(),
@@ -324,7 +337,9 @@ class _Inside:
             for grant in grants
             if grant.grantee in self.managed
             and (grant.kind == "database" or grant.path[0] in self.wanted.schemas)
-            and not (grant.kind == "routine" and grant.grantee == PUBLIC)  # PostgreSQL's default, harmless behind USAGE
+            and not (
+                grant.kind == "routine" and grant.grantee == PUBLIC
+            )  # PostgreSQL's default, harmless behind USAGE
         }
 
     def _default_grants(self) -> Iterator[Change]:
@@ -359,7 +374,9 @@ _ORDER = {
         "CONNECT CREATE TEMPORARY USAGE SELECT INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER MAINTAIN EXECUTE".split()
     )
 }
-_KINDS = {kind: place for place, kind in enumerate(["database", "schema", "table", "column", "sequence", "routine"])}
+_KINDS = {
+    kind: place for place, kind in enumerate(["database", "schema", "table", "column", "sequence", "routine"])
+}
 
 
 def _rights(grants: Iterable[Grant], option_only: bool = False) -> list[Rights]:
@@ -376,7 +393,9 @@ def _rights(grants: Iterable[Grant], option_only: bool = False) -> list[Rights]:
         for (kind, _, some, grantee, grantor, grantable), paths in together.items()
     ]
     # What a role passed on goes before the right to pass it on
-    return sorted(rights, key=lambda r: (r.grantor == BY_OWNER, _KINDS[r.kind], r.paths, r.grantee, r.privileges))
+    return sorted(
+        rights, key=lambda r: (r.grantor == BY_OWNER, _KINDS[r.kind], r.paths, r.grantee, r.privileges)
+    )
 
 
 def _default_rights(grants: Iterable[DefaultGrant]) -> list[DefaultRights]:
@@ -468,5 +487,3 @@ def _impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[
     for database, _ in places:
         if database in closed:
             yield f"role {role.name!r} has rights in the quarantined database {database!r}; drop or reopen that first"
-
-

@@ -68,8 +68,22 @@ class Kind:
         raise NotImplementedError
 
     def refuse(self, value, path: Path, notes: Notes, fix: str = ""):
-        got = type(value).__name__ if self.secret or isinstance(value, (Mapping, list)) else repr(value)[:80]
+        got = _kind_of(value) if self.secret or isinstance(value, (Mapping, list)) else repr(value)[:80]
         notes.add(path, f"{got} is not {self.expected}", fix or f"write {self.expected}")
+
+
+def _kind_of(value) -> str:
+    """What a value is, in YAML's words and without showing it."""
+    names = (
+        (Mapping, "a mapping"),
+        (list, "a list"),
+        (str, "a text"),
+        (bool, "a yes or no"),
+        (int, "a number"),
+    )
+    return next(
+        (name for kind, name in names if isinstance(value, kind)), "nothing" if value is None else "this"
+    )
 
 
 @dataclass
@@ -91,7 +105,11 @@ class Name(Kind):
 
     def read(self, value, path, notes):
         if not isinstance(value, str):
-            fix = f"put it in quotes: '{value}'" if isinstance(value, (int, float, bool, date)) else "write a text"
+            fix = (
+                f"put it in quotes: '{value}'"
+                if isinstance(value, (int, float, bool, date))
+                else "write a text"
+            )
             return self.refuse(value, path, notes, fix)
         for is_wrong, message, fix in _NAME_FAULTS:
             if is_wrong(value):
@@ -162,7 +180,11 @@ class Address(Kind):
 
     def read(self, value, path, notes):
         try:
-            return str(ipaddress.ip_address(value)) if isinstance(value, str) else self.refuse(value, path, notes)
+            return (
+                str(ipaddress.ip_address(value))
+                if isinstance(value, str)
+                else self.refuse(value, path, notes)
+            )
         except ValueError:
             return self.refuse(value, path, notes, "write for example 192.0.2.10; a name belongs in 'host'")
 
@@ -272,7 +294,7 @@ class MapOf(Kind):
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            self.refuse(type(value), path, notes, "write 'name: value' lines below it")
+            notes.add(path, f"{_kind_of(value)} is not {self.expected}", "write 'name: value' lines below it")
             return {}
         read = {}
         for key, item in value.items():
@@ -307,7 +329,7 @@ class Section(Kind):
         if value is None:
             value = {}
         if not isinstance(value, Mapping):
-            return notes.add(path, f"{type(value).__name__} is not {self.expected}", self._example())
+            return notes.add(path, f"{_kind_of(value)} is not {self.expected}", self._example())
         for name in value:
             if name not in self.keys:
                 notes.add(path / name, f"unknown key {name!r}", nearest(name, self.keys))

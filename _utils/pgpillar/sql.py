@@ -76,7 +76,10 @@ _OPTIONS = {
     "inherit": _Option("INHERIT"),
     "connection_limit": _Option("CONNECTION LIMIT"),
     "valid_until": _Option("VALID UNTIL"),
-    **{word.lower(): _Option(word) for word in ("SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS")},
+    **{
+        word.lower(): _Option(word)
+        for word in ("SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS")
+    },
 }
 
 
@@ -128,7 +131,13 @@ def _leave_role(change: Change, version: int):
 def _set(what: str, database_too: bool = False):
     def write(change: Change, version: int):
         *_, name, value = change.detail
-        yield _whose(what, change, database_too) + SQL(" SET ") + _setting(name) + SQL(" TO ") + _value(name, value)
+        yield (
+            _whose(what, change, database_too)
+            + SQL(" SET ")
+            + _setting(name)
+            + SQL(" TO ")
+            + _value(name, value)
+        )
 
     return write
 
@@ -141,7 +150,9 @@ def _reset(what: str, database_too: bool = False):
 
 
 def _whose(what: str, change: Change, database_too: bool) -> Composed:
-    whose = SQL("ALTER " + what + " {}").format(Identifier(change.detail[0] if database_too else change.object))
+    whose = SQL("ALTER " + what + " {}").format(
+        Identifier(change.detail[0] if database_too else change.object)
+    )
     return whose + SQL(" IN DATABASE {}").format(Identifier(change.database)) if database_too else whose
 
 
@@ -164,7 +175,9 @@ def _create_database(change: Change, version: int):
     options = [SQL("IS_TEMPLATE true")]
     for word in ("template", "encoding", "locale"):
         if value := getattr(database, word):
-            options.append(SQL(word.upper() + " ") + (Identifier(value) if word == "template" else Literal(value)))
+            options.append(
+                SQL(word.upper() + " ") + (Identifier(value) if word == "template" else Literal(value))
+            )
     if (database.encoding or database.locale) and not database.template:
         options.append(SQL("TEMPLATE template0"))
     if database.connection_limit != -1:
@@ -185,7 +198,9 @@ def _own_database(change: Change, version: int):
 
 
 def _limit_database(change: Change, version: int):
-    yield SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(Identifier(change.object), Literal(change.detail))
+    yield SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(
+        Identifier(change.object), Literal(change.detail)
+    )
 
 
 def _quarantine(change: Change, version: int):
@@ -237,12 +252,16 @@ def _update_extension(change: Change, version: int):
 
 
 def _move_extension(change: Change, version: int):
-    yield SQL("ALTER EXTENSION {} SET SCHEMA {}").format(Identifier(change.object), Identifier(change.detail[1]))
+    yield SQL("ALTER EXTENSION {} SET SCHEMA {}").format(
+        Identifier(change.object), Identifier(change.detail[1])
+    )
 
 
 def _own_object(change: Change, version: int):
     one = change.object
-    yield SQL("ALTER " + _OWNED[one.kind] + " {} OWNER TO {}").format(_object(one.path), Identifier(change.detail))
+    yield SQL("ALTER " + _OWNED[one.kind] + " {} OWNER TO {}").format(
+        _object(one.path), Identifier(change.detail)
+    )
 
 
 _OWNED = {"table": "TABLE", "sequence": "SEQUENCE", "routine": "ROUTINE", "type": "TYPE"}
@@ -295,11 +314,19 @@ def _on(rights, change: Change) -> Composable:
     if rights.kind == "column":
         return SQL("TABLE {}").format(Identifier(*rights.paths[0][:2]))
     if all(len(path) == 1 for path in rights.paths):
-        return SQL(f"ALL {_PLURAL[rights.kind]} IN SCHEMA ") + _join(Identifier(*path) for path in rights.paths)
+        return SQL(f"ALL {_PLURAL[rights.kind]} IN SCHEMA ") + _join(
+            Identifier(*path) for path in rights.paths
+        )
     return SQL(f"{rights.kind.upper()} ") + _join(map(_object, rights.paths))
 
 
-_PLURAL = {"table": "TABLES", "sequence": "SEQUENCES", "routine": "ROUTINES", "type": "TYPES", "schema": "SCHEMAS"}
+_PLURAL = {
+    "table": "TABLES",
+    "sequence": "SEQUENCES",
+    "routine": "ROUTINES",
+    "type": "TYPES",
+    "schema": "SCHEMAS",
+}
 
 
 def _grant_default(change: Change, version: int):
