@@ -270,11 +270,8 @@ _OWNED = {"table": "TABLE", "sequence": "SEQUENCE", "routine": "ROUTINE", "type"
 def _object(path: tuple[str, ...]) -> Composed:
     """A routine's path ends with the types of its arguments, as the server wrote them."""
     named = Identifier(*path[:2])
-    return Composed([named, SQL("({})".format(_percents(path[2])))]) if len(path) == 3 else Composed([named])
+    return Composed([named, SQL(f"({path[2]})")]) if len(path) == 3 else Composed([named])
 
-
-def _percents(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _grant(change: Change, version: int):
