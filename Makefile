@@ -1,6 +1,8 @@
 # `make help` lists the targets. What a machine needs for them is put there by devtools/set_up.py.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 
 PYTHON := /usr/bin/python3
 SET_UP := $(PYTHON) -IS devtools/set_up.py
@@ -9,7 +11,7 @@ PYTEST_ARGS ?=
 # timelib is left out: it must be compiled, and Salt needs it only to read dates in words.
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make pins' ../build/pins/bin/pip-compile --quiet --upgrade --strip-extras \
   --no-emit-index-url --no-emit-find-links --annotation-style line --unsafe-package timelib
-FILES := git ls-files --cached --others --exclude-standard
+FILES := git -c safe.directory='*' ls-files --cached --others --exclude-standard
 
 .PHONY: help
 help:  ## list the targets
@@ -50,8 +52,8 @@ lint-names:
 
 .PHONY: format
 format: venv  ## let ruff format and fix what it can
-	@$(VENV)/ruff check --quiet --fix
 	@$(VENV)/ruff format --quiet
+	@$(VENV)/ruff check --quiet --fix
 
 .PHONY: bench
 bench:  ## measure against Salt's own states and the bare floor; writes docs/

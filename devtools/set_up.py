@@ -102,7 +102,7 @@ def install_packages(names: tuple[str, ...]) -> None:
         step("reading Debian's package lists", ["apt-get", "update"], must_succeed=False)
         step(f"installing {purposes}", [*APT_INSTALL, *missing])
     if "pgbouncer" in missing:
-        step("keeping pgbouncer's service off", ["deb-systemd-helper", "disable", "pgbouncer.service"])
+        step("keeping pgbouncer's service off", ["update-rc.d", "pgbouncer", "disable"])
 
 
 APT_INSTALL = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
@@ -187,7 +187,10 @@ def step(title: str, command: list, must_succeed: bool = True) -> None:
         fail("\n".join(["", *tail, "", f"{title}: failed, see above; the whole log is {LOG}"]))
 
 
-ENVIRONMENT = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+ENVIRONMENT = os.environ | {
+    "DEBIAN_FRONTEND": "noninteractive",
+    "PATH": f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin",
+}
 
 
 def show_until_done(title: str, process: subprocess.Popen, start: float) -> None:
