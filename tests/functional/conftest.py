@@ -14,10 +14,6 @@ from pgpillar import connect, execute, pillar, text
 HOST = "postgresql.example.internal"  # a name of the servers' certificates
 
 
-def pytest_addoption(parser):
-    parser.addoption("--major", type=int, default=None, help="the PostgreSQL to test on, where a test does not choose")
-
-
 @pytest.fixture(scope="session")
 def servers():
     """Running servers by major version, each started when it is first asked for."""
