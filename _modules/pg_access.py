@@ -62,9 +62,9 @@ def plan(cluster=None, saltenv="base"):
         salt db-admin-1 pg_access.plan
         salt db-admin-1 pg_access.plan cluster=main
     """
-    with _live(cluster) as (live, gateway, wanted):
-        changes = live.preview(gateway, wanted, _fetcher(saltenv))
-        return {"changes": text.tree(changes), "sql": live.written(changes)}
+    with _live(cluster) as (execute, gateway, wanted):
+        changes = execute.preview(gateway, wanted, _fetcher(saltenv))
+        return {"changes": text.tree(changes), "sql": execute.written(changes)}
 
 
 def apply_(cluster=None, saltenv="base"):
@@ -80,8 +80,8 @@ def apply_(cluster=None, saltenv="base"):
         salt db-admin-1 pg_access.apply
         salt db-admin-1 pg_access.apply cluster=main
     """
-    with _live(cluster) as (live, gateway, wanted):
-        done = live.converge(gateway, wanted, _fetcher(saltenv))
+    with _live(cluster) as (execute, gateway, wanted):
+        done = execute.converge(gateway, wanted, _fetcher(saltenv))
         return {"changes": text.tree(done.changes), "failures": done.failures}
 
 
@@ -96,8 +96,8 @@ def inspect(cluster=None):
         salt db-admin-1 pg_access.inspect
         salt db-admin-1 pg_access.inspect cluster=main
     """
-    with _live(cluster) as (live, gateway, wanted):
-        return text.inventory(live.survey(gateway, wanted))
+    with _live(cluster) as (execute, gateway, wanted):
+        return text.inventory(execute.observe.survey(gateway, wanted))
 
 
 def unmanaged(cluster=None):
@@ -111,8 +111,8 @@ def unmanaged(cluster=None):
         salt db-admin-1 pg_access.unmanaged
         salt db-admin-1 pg_access.unmanaged cluster=main
     """
-    with _live(cluster) as (live, gateway, wanted):
-        return strangers.unmanaged(live.survey(gateway, wanted), wanted, gateway.endpoint.database)
+    with _live(cluster) as (execute, gateway, wanted):
+        return strangers.unmanaged(execute.observe.survey(gateway, wanted), wanted, gateway.endpoint.database)
 
 
 def _tree():

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pgpillar import guc
 from pgpillar.model import (
-    EVERYWHERE,
     PRESENT,
-    PUBLIC,
     QUARANTINED,
     Cluster,
     Database,
@@ -282,7 +280,7 @@ def _role(row: Mapping, settings: Mapping, passwords: Mapping) -> Role:
         inherit=row["inherit"],
         attributes=frozenset(flag for flag in _FLAGS if row[flag]),
         connection_limit=row["connection_limit"],
-        valid_until=None if until is None else datetime.fromtimestamp(until, timezone.utc),
+        valid_until=None if until is None else datetime.fromtimestamp(until, UTC),
         settings=frozenset(settings["", row["name"]]),
         password=passwords.get(row["name"]),
     )

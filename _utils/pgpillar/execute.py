@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,14 +13,12 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
-from pgpillar import catalog, dump, scram, sql, text
+from pgpillar import catalog, dump, observe, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
-from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Role, Secret
+from pgpillar.model import PRESENT, Cluster, Role, Secret
 from pgpillar.plan import Change, database_changes, plan
 
 LOCK = (0x70677069, 0x6C6C6172)  # "pgpi", "llar"
-READERS = 4
-LOGINS = 8
 ROUNDS = 3  # a bootstrap or a template may leave what only a second look shows
 
 # Who wants to read the server's log is not to find verifiers in it
@@ -42,93 +39,12 @@ class Outcome(NamedTuple):
     failures: dict[str, str]
 
 
-# Reading
-
-
-def read(gateway: Gateway, wanted: Cluster) -> Cluster:
-    """The cluster as it is, as far as pillar has a say in it."""
-    with closing(gateway.open()) as connection:
-        return _read(connection, gateway, wanted)
-
-
-def _read(connection, gateway: Gateway, wanted: Cluster) -> Cluster:
-    leaving = [name for name, role in wanted.roles.items() if role.state == ABSENT]
-    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-    with _failing_well(gateway.endpoint.host):
-        current = catalog.read_cluster(connection, catalog.scope_of(wanted), leaving)
-    connection.rollback()
-    with ThreadPoolExecutor(READERS) as pool:
-        looked_into = dict(pool.map(partial(_look_into, gateway, wanted), _readable(current, wanted)))
-    current = replace(current, name=wanted.name, databases={**current.databases, **looked_into})
-    return replace(current, roles={**current.roles, **_proven(gateway, current, wanted)})
-
-
-def _readable(current: Cluster, wanted: Cluster) -> list[Database]:
-    return [
-        database
-        for name, database in current.databases.items()
-        if database.state == PRESENT and wanted.databases[name].state == PRESENT
-    ]
-
-
-def _look_into(gateway: Gateway, wanted: Cluster | None, database: Database) -> tuple[str, Database]:
-    schemas = wanted.databases[database.name].schemas if wanted else None
-    with closing(gateway.open(database.name)) as connection, _failing_well(f"database {database.name!r}"):
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        return database.name, catalog.read_inside(connection, database, schemas)
-
-
-@contextmanager
-def _failing_well(where: str) -> Iterator[None]:
-    try:
-        yield
-    except psycopg2.Error as error:
-        raise ClusterError(f"cannot read {where}: {explained(error)}") from None
-
-
-def _proven(gateway: Gateway, current: Cluster, wanted: Cluster) -> dict[str, Role]:
-    """Each role whose password fits holds that password; the others hold none. A login is the proof of last resort."""
-    asked = [role for name, role in wanted.roles.items() if role.password and name in current.roles]
-    verdicts = _by_verifier if current.server.superuser else partial(_by_login, gateway)
-    with ThreadPoolExecutor(LOGINS) as pool:
-        fitting = pool.map(verdicts, asked, [current.roles[role.name] for role in asked])
-        return {
-            role.name: replace(current.roles[role.name], password=role.password if fits else None)
-            for role, fits in zip(asked, fitting)
-        }
-
-
-def _by_verifier(wanted: Role, now: Role) -> bool:
-    return scram.fits(wanted.password.reveal(), now.password)
-
-
-def _by_login(gateway: Gateway, wanted: Role, now: Role) -> bool:
-    if scram.is_verifier(wanted.password.reveal()):
-        raise ClusterError(
-            f"cannot tell whether {wanted.name!r} has the verifier that pillar gives: "
-            f"{gateway.endpoint.user!r} may not read pg_authid; give the password itself"
-        )
-    return gateway.lets_in(wanted.name, wanted.password)
-
-
-def survey(gateway: Gateway, wanted: Cluster) -> Cluster:
-    """All that the cluster holds, and the inside of the databases that pillar names."""
-    with closing(gateway.open()) as connection, _failing_well(gateway.endpoint.host):
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        current = catalog.read_cluster(connection, catalog.Scope(passwords=False, extensions=False))
-    named = [current.databases[name] for name in wanted.databases if name in current.databases]
-    looker = partial(_look_into, gateway, None)
-    with ThreadPoolExecutor(READERS) as pool:
-        looked_into = dict(pool.map(looker, [database for database in named if database.state == PRESENT]))
-    return replace(current, name=wanted.name, databases={**current.databases, **looked_into})
-
-
 # What would be done
 
 
 def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> list[Change]:
     """What ``converge`` would do now. Nothing is written."""
-    changes = plan(read(gateway, wanted), wanted)
+    changes = plan(observe.read(gateway, wanted), wanted)
     _scripts(changes, fetch)
     return changes
 
@@ -150,7 +66,7 @@ def converge(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Outcome:
     """Make the cluster as it is wanted, and say what that took."""
     with closing(gateway.open()) as connection:
         _wait_for_turn(connection, gateway)
-        current = _read(connection, gateway, wanted)
+        current = observe.read_on(connection, gateway, wanted)
         connection.set_session(isolation_level="READ COMMITTED", readonly=False, autocommit=True)
         changes = plan(current, wanted)
         if not changes:
@@ -217,7 +133,7 @@ class _Run:
             self.outcome.failures[where] = str(failure)
         except psycopg2.Error as error:
             self.outcome.failures[where] = explained(error)
-        return where != ROLES_STAGE and self._has_lock() or where not in self.outcome.failures
+        return (where != ROLES_STAGE and self._has_lock()) or where not in self.outcome.failures
 
     def _has_lock(self) -> bool:
         return not self.connection.closed
@@ -243,7 +159,9 @@ class _Run:
         scope = catalog.scope_of(self.wanted)._replace(databases=(), extensions=False)
         current = catalog.read_cluster(self.connection, scope)
         if current.server.superuser:
-            current = replace(current, roles={**current.roles, **_proven(self.gateway, current, self.wanted)})
+            current = replace(
+                current, roles={**current.roles, **observe.proven(self.gateway, current, self.wanted)}
+            )
         else:
             known = {
                 name: replace(role, password=self._password(name)) for name, role in current.roles.items()
@@ -264,7 +182,11 @@ class _Run:
         """Where verifiers cannot be read, the new passwords are tried once they are in force."""
         if self.current.server.superuser:
             return []
-        return [change for change in changes if not self.gateway.lets_in(change.object, change.detail)]
+        roles = [self.wanted.roles[change.object] for change in changes]
+        refused = {
+            r.name for r in roles if not (observe.has_expired(r) or self.gateway.lets_in(r.name, r.password))
+        }
+        return [change for change in changes if change.object in refused]
 
     def _insist(self, left: list[Change], what: str) -> None:
         if left:
@@ -299,8 +221,19 @@ class _Run:
             done += todo
             todo = self._left(cursor.connection, name)
             if not todo:
+                self._insist_on_the_lock(cursor)
                 return done
-        raise _Failed("it is not as asked after the change: " + "; ".join(map(text.line, todo[:5])))
+        said = "".join(f"; the server said: {notice.strip()}" for notice in cursor.connection.notices[-3:])
+        raise _Failed("it is not as asked after the change: " + "; ".join(map(text.line, todo[:5])) + said)
+
+    def _insist_on_the_lock(self, cursor) -> None:
+        """Without it another run may be at work in the same place."""
+        cursor.execute(
+            "select 1 from pg_locks where locktype = 'advisory' and granted and pid = %s",
+            [self.connection.info.backend_pid],
+        )
+        if not cursor.fetchone():
+            raise _Failed("the connection that holds the lock on the cluster was lost; run this again")
 
     def _left(self, connection, name: str) -> list[Change]:
         wanted = self.wanted.databases[name]

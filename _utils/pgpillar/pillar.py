@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -12,7 +11,6 @@ from pgpillar import access as levels
 from pgpillar.access import Access, Layout
 from pgpillar.model import (
     ABSENT,
-    LATEST,
     NOTHING,
     PRESENT,
     QUARANTINED,

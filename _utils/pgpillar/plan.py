@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -371,7 +371,21 @@ def _renamed(grant: Grant, rename: tuple[str, str] | None) -> Grant:
 _ORDER = {
     privilege: place
     for place, privilege in enumerate(
-        "CONNECT CREATE TEMPORARY USAGE SELECT INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER MAINTAIN EXECUTE".split()
+        [
+            "CONNECT",
+            "CREATE",
+            "TEMPORARY",
+            "USAGE",
+            "SELECT",
+            "INSERT",
+            "UPDATE",
+            "DELETE",
+            "TRUNCATE",
+            "REFERENCES",
+            "TRIGGER",
+            "MAINTAIN",
+            "EXECUTE",
+        ]
     )
 }
 _KINDS = {

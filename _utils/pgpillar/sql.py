@@ -273,7 +273,6 @@ def _object(path: tuple[str, ...]) -> Composed:
     return Composed([named, SQL(f"({path[2]})")]) if len(path) == 3 else Composed([named])
 
 
-
 def _grant(change: Change, version: int):
     rights = change.object
     yield SQL("GRANT {} ON {} TO {}").format(_privileges(rights), _on(rights, change), _role(rights.grantee))

@@ -1,0 +1,104 @@
+"""A live cluster as a model: its catalogs, the inside of its databases, and whether passwords fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+import psycopg2
+
+from pgpillar import catalog, scram
+from pgpillar.connect import ClusterError, Gateway, explained
+from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Role
+
+READERS = 4
+LOGINS = 8
+
+
+def read(gateway: Gateway, wanted: Cluster) -> Cluster:
+    """The cluster as it is, as far as pillar has a say in it."""
+    with closing(gateway.open()) as connection:
+        return read_on(connection, gateway, wanted)
+
+
+def read_on(connection, gateway: Gateway, wanted: Cluster) -> Cluster:
+    """The same, beginning on a connection that is open already."""
+    leaving = [name for name, role in wanted.roles.items() if role.state == ABSENT]
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    with _failing_well(gateway.endpoint.host):
+        current = catalog.read_cluster(connection, catalog.scope_of(wanted), leaving)
+    connection.rollback()
+    with ThreadPoolExecutor(READERS) as pool:
+        looked_into = dict(pool.map(partial(_look_into, gateway, wanted), _readable(current, wanted)))
+    current = replace(current, name=wanted.name, databases={**current.databases, **looked_into})
+    return replace(current, roles={**current.roles, **proven(gateway, current, wanted)})
+
+
+def _readable(current: Cluster, wanted: Cluster) -> list[Database]:
+    return [
+        database
+        for name, database in current.databases.items()
+        if database.state == PRESENT and wanted.databases[name].state == PRESENT
+    ]
+
+
+def _look_into(gateway: Gateway, wanted: Cluster | None, database: Database) -> tuple[str, Database]:
+    schemas = wanted.databases[database.name].schemas if wanted else None
+    with closing(gateway.open(database.name)) as connection, _failing_well(f"database {database.name!r}"):
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        return database.name, catalog.read_inside(connection, database, schemas)
+
+
+@contextmanager
+def _failing_well(where: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.Error as error:
+        raise ClusterError(f"cannot read {where}: {explained(error)}") from None
+
+
+def proven(gateway: Gateway, current: Cluster, wanted: Cluster) -> dict[str, Role]:
+    """Each role whose password fits holds that password; the others hold none. A login is the proof of last resort."""
+    asked = [role for name, role in wanted.roles.items() if role.password and name in current.roles]
+    verdicts = _by_verifier if current.server.superuser else partial(_by_login, gateway)
+    with ThreadPoolExecutor(LOGINS) as pool:
+        fitting = pool.map(verdicts, asked, [current.roles[role.name] for role in asked])
+        return {
+            role.name: replace(current.roles[role.name], password=role.password if fits else None)
+            for role, fits in zip(asked, fitting)
+        }
+
+
+def _by_verifier(wanted: Role, now: Role) -> bool:
+    return scram.fits(wanted.password.reveal(), now.password)
+
+
+def _by_login(gateway: Gateway, wanted: Role, now: Role) -> bool:
+    if scram.is_verifier(wanted.password.reveal()):
+        raise ClusterError(
+            f"cannot tell whether {wanted.name!r} has the verifier that pillar gives: "
+            f"{gateway.endpoint.user!r} may not read pg_authid; give the password itself"
+        )
+    if has_expired(now):
+        return has_expired(wanted)  # nobody gets in, so nothing can be told, and nothing depends on it
+    return gateway.lets_in(wanted.name, wanted.password)
+
+
+def has_expired(role: Role) -> bool:
+    return role.valid_until is not None and role.valid_until <= datetime.now(UTC)
+
+
+def survey(gateway: Gateway, wanted: Cluster) -> Cluster:
+    """All that the cluster holds, and the inside of the databases that pillar names."""
+    with closing(gateway.open()) as connection, _failing_well(gateway.endpoint.host):
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        current = catalog.read_cluster(connection, catalog.Scope(passwords=False, extensions=False))
+    named = [current.databases[name] for name in wanted.databases if name in current.databases]
+    looker = partial(_look_into, gateway, None)
+    with ThreadPoolExecutor(READERS) as pool:
+        looked_into = dict(pool.map(looker, [database for database in named if database.state == PRESENT]))
+    return replace(current, name=wanted.name, databases={**current.databases, **looked_into})
