@@ -8,7 +8,7 @@ import re
 import subprocess
 import tempfile
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from glob import glob
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def _open_to_the_admin(connection, database: Database):
 def _written(program: str, gateway: Gateway, name: str) -> Path:
     directory = Path(gateway.endpoint.dumps)
     directory.mkdir(parents=True, mode=0o700, exist_ok=True)
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     target = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{stamp}.dump"
     partial = target.with_suffix(".partial")
     with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:

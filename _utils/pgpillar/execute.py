@@ -1,4 +1,4 @@
-"""Runs a plan: one lock for the cluster, one transaction for each database, and nothing kept that is not as asked."""
+"""Runs a plan under one lock, in one transaction for each database; keeps nothing that is not as asked."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ def _failing_well(where: str) -> Iterator[None]:
 
 
 def _proven(gateway: Gateway, current: Cluster, wanted: Cluster) -> dict[str, Role]:
-    """Each role whose password fits holds that password; the others hold none. A login is the proof of last resort."""
+    """Each role whose password fits holds it, the others hold none. A login is the proof of last resort."""
     asked = [role for name, role in wanted.roles.items() if role.password and name in current.roles]
     verdicts = _by_verifier if current.server.superuser else partial(_by_login, gateway)
     with ThreadPoolExecutor(LOGINS) as pool:
         fitting = pool.map(verdicts, asked, [current.roles[role.name] for role in asked])
         return {
             role.name: replace(current.roles[role.name], password=role.password if fits else None)
-            for role, fits in zip(asked, fitting)
+            for role, fits in zip(asked, fitting, strict=True)
         }
 
 
@@ -217,7 +217,7 @@ class _Run:
             self.outcome.failures[where] = str(failure)
         except psycopg2.Error as error:
             self.outcome.failures[where] = explained(error)
-        return where != ROLES_STAGE and self._has_lock() or where not in self.outcome.failures
+        return (where != ROLES_STAGE and self._has_lock()) or where not in self.outcome.failures
 
     def _has_lock(self) -> bool:
         return not self.connection.closed
@@ -369,8 +369,10 @@ class _Run:
         with self.connection.cursor() as cursor:
             cursor.execute(
                 "select a.pid, a.usename, a.application_name, a.state from pg_stat_activity a"
-                " where a.datname = %s and a.xact_start < now() - make_interval(secs => %s) and a.pid <> pg_backend_pid()"
-                " and exists (select from pg_locks l where l.pid = a.pid and l.granted and l.relation is not null)",
+                " where a.datname = %s and a.pid <> pg_backend_pid()"
+                " and a.xact_start < now() - make_interval(secs => %s)"
+                " and exists (select from pg_locks l"
+                " where l.pid = a.pid and l.granted and l.relation is not null)",
                 [database, self.gateway.endpoint.lock_timeout],
             )
             found = [

@@ -1,4 +1,4 @@
-"""The kinds of value that pillar may hold. Each reads a raw value and notes what is wrong with it, by path."""
+"""The kinds of value that pillar may hold. Each reads a raw value and notes by path what is wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from pgpillar import guc
@@ -219,7 +219,7 @@ class Moment(Kind):
             return self.refuse(value, path, notes, self._fix)
         if moment.tzinfo is None:
             return notes.add(path, f"{str(value)!r} does not say its time zone", self._fix)
-        return moment.astimezone(timezone.utc)
+        return moment.astimezone(UTC)
 
 
 def _moment(value) -> datetime | None:
@@ -227,7 +227,7 @@ def _moment(value) -> datetime | None:
         text = value.strip()
         value = _parsed(date, text) or _parsed(datetime, re.sub(r"[zZ]$", "+00:00", text))
     if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime(value.year, value.month, value.day, tzinfo=timezone.utc)
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
     return value if isinstance(value, datetime) else None
 
 

@@ -1,4 +1,4 @@
-"""Changes as SQL. Identifiers and literals are composed, and what is secret shows as asterisks in the text."""
+"""Changes as SQL. Identifiers and literals are composed; in the text, asterisks stand for what is secret."""
 
 from __future__ import annotations
 
@@ -271,7 +271,6 @@ def _object(path: tuple[str, ...]) -> Composed:
     """A routine's path ends with the types of its arguments, as the server wrote them."""
     named = Identifier(*path[:2])
     return Composed([named, SQL(f"({path[2]})")]) if len(path) == 3 else Composed([named])
-
 
 
 def _grant(change: Change, version: int):

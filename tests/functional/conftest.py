@@ -1,4 +1,4 @@
-"""Real servers, real Salt. A test gets a clean cluster and says what pillar holds; nothing here is a stand-in."""
+"""Real servers. A test gets a clean cluster and says what pillar holds; nothing here is a stand-in."""
 
 import contextlib
 import copy
@@ -61,7 +61,9 @@ def wipe(server):
     """Drop every database and role that initdb did not make."""
     with closing(server.connect()) as session, session.cursor() as cursor:
         session.autocommit = True
-        cursor.execute("select datname from pg_database where datname not in ('postgres', 'template0', 'template1')")
+        cursor.execute(
+            "select datname from pg_database where datname not in ('postgres', 'template0', 'template1')"
+        )
         for (name,) in cursor.fetchall():
             cursor.execute(sql.SQL("alter database {} is_template false").format(sql.Identifier(name)))
             cursor.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
@@ -81,7 +83,13 @@ class Cluster:
             "password": password or server.password,
             "database": database,
         }
-        self.endpoint = {"host": HOST, "hostaddr": "127.0.0.1", "port": server.port, "ca": server.ca_pem, **endpoint}
+        self.endpoint = {
+            "host": HOST,
+            "hostaddr": "127.0.0.1",
+            "port": server.port,
+            "ca": server.ca_pem,
+            **endpoint,
+        }
         self.scripts = {}
         self.passwords = {}
 

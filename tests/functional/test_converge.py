@@ -4,7 +4,10 @@ import psycopg2
 import pytest
 
 SHOP = {
-    "databases": {"wiki": "wiki", "shop": {"owner": "shop", "access": {"shop_app": "write", "analyst": "read"}}},
+    "databases": {
+        "wiki": "wiki",
+        "shop": {"owner": "shop", "access": {"shop_app": "write", "analyst": "read"}},
+    },
     "users": ["wiki", "shop", "shop_app", "analyst"],
 }
 
