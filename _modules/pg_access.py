@@ -12,9 +12,10 @@ import importlib
 import importlib.util
 from contextlib import contextmanager
 
+from salt.exceptions import CommandExecutionError
+
 from pgpillar import pillar, strangers, text
 from pgpillar.model import Trouble
-from salt.exceptions import CommandExecutionError
 
 __virtualname__ = "pg_access"
 __func_alias__ = {"apply_": "apply"}
@@ -71,7 +72,7 @@ def apply_(cluster=None, saltenv="base"):
     """
     Make the cluster as pillar wants it.
 
-    Returns what was changed, and what could not be done by where it failed; ``failures`` is empty when all is well.
+    Returns what was changed, and what could not be done by where it failed; without ``failures`` all is well.
 
     CLI Example:
 
@@ -121,10 +122,10 @@ def _tree():
 
 @contextmanager
 def _live(cluster):
-    """The engine, the way to a cluster, and what pillar wants of it. Trouble comes out as Salt's own error."""
+    """The engine, the way to a cluster, and what pillar wants of it. Trouble becomes Salt's own error."""
     if not has_driver():
         raise CommandExecutionError(
-            "psycopg2 is missing in Salt's own Python; apply the state postgresql.psycopg2, which puts it there"
+            "psycopg2 is missing in Salt's own Python; apply the state postgresql.psycopg2 to put it there"
         )
     from pgpillar import connect, execute  # not at the top: they need psycopg2
 

@@ -326,7 +326,7 @@ def wait_for(condition, complaint, seconds=10):
 
 
 def hosted_admin(server, name="doadmin", password=None):
-    """Make the admin that hosting providers give, no superuser, with its ``defaultdb``; return its password."""
+    """Make the admin that hosters give, no superuser, with its ``defaultdb``; return its password."""
     password = password or secrets.token_urlsafe(24)
     with closing(server.connect()) as session, session.cursor() as cursor:
         session.autocommit = True

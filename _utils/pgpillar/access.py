@@ -84,7 +84,10 @@ def grants(layout: Layout) -> frozenset[Grant]:
 
 
 def default_grants(layout: Layout, members: Mapping[str, set[str]]) -> frozenset[DefaultGrant]:
-    """The same rights on tomorrow's objects, whichever role creates them. ``members``: who is in a role, at any depth."""
+    """The same rights on tomorrow's objects, whichever role creates them.
+
+    ``members``: who is in a role, at any depth.
+    """
     return frozenset(
         DefaultGrant(creator, schema, kind, privilege, access.role)
         for access, schema in _spread(layout)

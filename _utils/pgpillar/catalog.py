@@ -1,4 +1,4 @@
-"""Connection to model, by a constant number of set-based queries: one for the cluster, one for each database."""
+"""Connection to model, by one set-based query for the cluster and one for each database."""
 
 from __future__ import annotations
 
@@ -55,14 +55,17 @@ _ROLES = {
         select current_setting('server_version_num')::int as version, current_user as admin,
                current_setting('is_superuser')::bool as superuser,
                has_table_privilege('pg_authid', 'select') as passwords,
-               coalesce((select pg_get_userbyid(datdba) from pg_database where datname = 'template1'), '') as builder""",
+               coalesce(
+                   (select pg_get_userbyid(datdba) from pg_database where datname = 'template1'), ''
+               ) as builder""",
     "roles": """
         select rolname as name, rolcanlogin as login, rolinherit as inherit, rolsuper as superuser,
                rolcreatedb as createdb, rolcreaterole as createrole, rolreplication as replication,
                rolbypassrls as bypassrls, rolconnlimit as connection_limit,
                case when isfinite(rolvaliduntil) then extract(epoch from rolvaliduntil) end as valid_until
         from pg_roles
-        where case when %(roles)s::text[] is null then rolname !~ '^pg_' else rolname = any (%(roles)s) end""",
+        where case when %(roles)s::text[] is null then rolname !~ '^pg_'
+                   else rolname = any (%(roles)s) end""",
     "memberships": """
         select r.rolname as role, m.rolname as member, bool_or(a.admin_option) as admin, {options},
                array_agg(distinct pg_get_userbyid(a.grantor)) as grantors
@@ -82,7 +85,8 @@ _ROLES = {
         where s.refclassid = 'pg_authid'::regclass and r.rolname = any (%(leaving)s) group by 1, 2""",
     "extensions": """
         select v.name, e.default_version, array_agg(v.version order by v.version) as versions
-        from pg_available_extension_versions v join pg_available_extensions e on e.name = v.name group by 1, 2""",
+        from pg_available_extension_versions v join pg_available_extensions e on e.name = v.name
+        group by 1, 2""",
 }
 
 _DATABASES = {
@@ -93,7 +97,8 @@ _DATABASES = {
         where %(databases)s::text[] is null or d.datname = any (%(databases)s)""",
     "databases": """
         select datname as name, pg_get_userbyid(datdba) as owner, datistemplate as unfinished,
-               datallowconn and {enterable} as open, datconnlimit as connection_limit, pg_encoding_to_char(encoding) as encoding, datcollate as locale
+               datallowconn and {enterable} as open, datconnlimit as connection_limit,
+               pg_encoding_to_char(encoding) as encoding, datcollate as locale
         from pg_database
         where case when %(databases)s::text[] is null then datname !~ '^template[01]$'
               else datname = any (%(databases)s) end""",
@@ -109,11 +114,13 @@ _PASSWORDS = "select rolname, rolpassword from pg_authid where rolname = any (%(
 # While a database is dumped to be dropped, nobody but the admin may connect: it is as closed as before
 _ENTERABLE = """exists (
     select from aclexplode(coalesce(datacl, acldefault('d', datdba))) a
-    where a.privilege_type = 'CONNECT' and (a.grantee = datdba or pg_get_userbyid(a.grantee) <> current_user))"""
+    where a.privilege_type = 'CONNECT'
+      and (a.grantee = datdba or pg_get_userbyid(a.grantee) <> current_user))"""
 
 # Objects that came with an extension are the extension's business
 _NOT_OF_EXTENSION = """
-    not exists (select from pg_depend d where d.classid = '{catalog}'::regclass and d.objid = {row}.oid and d.deptype = 'e')"""
+    not exists (select from pg_depend d
+                where d.classid = '{catalog}'::regclass and d.objid = {row}.oid and d.deptype = 'e')"""
 
 _IN_SCOPE = """
     n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
@@ -142,22 +149,26 @@ _INSIDE = {
         where {in_scope} and {proc_is_free}
         union all
         select 'type', array[n.nspname, t.typname], pg_get_userbyid(t.typowner), false
-        from pg_type t join pg_namespace n on n.oid = t.typnamespace left join pg_class c on c.oid = t.typrelid
+        from pg_type t join pg_namespace n on n.oid = t.typnamespace
+             left join pg_class c on c.oid = t.typrelid
         where (t.typtype in ('d', 'e', 'r') or c.relkind = 'c') and {in_scope} and {type_is_free}""",
     "grants": """
-        select 'schema' as kind, array[n.nspname] as path, a.privilege_type as privilege, {grantee} as grantee,
+        select 'schema' as kind, array[n.nspname] as path, a.privilege_type as privilege,
+               {grantee} as grantee,
                a.is_grantable as grantable, {schema_grantor} as grantor
         from pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
         where {in_scope}
         union all
-        select {relation}, array[n.nspname, c.relname], a.privilege_type, {grantee}, a.is_grantable, {class_grantor}
+        select {relation}, array[n.nspname, c.relname], a.privilege_type,
+               {grantee}, a.is_grantable, {class_grantor}
         from pg_class c join pg_namespace n on n.oid = c.relnamespace, aclexplode(c.relacl) a
         where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.grantee <> c.relowner
           and {in_scope} and {class_is_free}
         union all
         select 'column', array[n.nspname, c.relname, t.attname], a.privilege_type, {grantee}, a.is_grantable,
                {class_grantor}
-        from pg_attribute t join pg_class c on c.oid = t.attrelid join pg_namespace n on n.oid = c.relnamespace,
+        from pg_attribute t join pg_class c on c.oid = t.attrelid
+             join pg_namespace n on n.oid = c.relnamespace,
              aclexplode(t.attacl) a
         where t.attacl is not null and not t.attisdropped and a.grantee <> c.relowner
           and {in_scope} and {class_is_free}
@@ -322,7 +333,7 @@ def _databases(answers: Mapping) -> dict[str, Database]:
 
 
 def read_inside(connection, database: Database, schemas: Iterable[str] | None = None) -> Database:
-    """The database that the connection leads to, with its inside; grants and objects of these schemas alone."""
+    """The database that the connection leads to, with its inside; of these schemas alone."""
     answers = _ask(connection, _INSIDE, {"schemas": _array(schemas)})
     inside = frozenset(Grant(**{**row, "path": tuple(row["path"])}) for row in answers["grants"])
     return replace(

@@ -42,7 +42,7 @@ def _ca_file(endpoint: Endpoint) -> Iterator[str]:
 
 
 class Gateway:
-    """Opens connections to one cluster. Nothing from the environment, such as PGPASSFILE, has a say in them."""
+    """Opens connections to one cluster. Nothing in the environment, such as PGPASSFILE, has a say."""
 
     def __init__(self, endpoint: Endpoint, ca: str, application: str):
         self.endpoint, self.ca, self.application = endpoint, ca, application
@@ -131,7 +131,7 @@ class Gateway:
                 os.seteuid(own)
 
     def _system_user(self) -> str | None:
-        """Peer authentication looks at who connects: root steps down to the user that the role is mapped to."""
+        """Peer authentication looks at who connects: root steps down to the user that the role maps to."""
         endpoint = self.endpoint
         if not endpoint.is_socket or endpoint.password or os.geteuid():
             return None
@@ -192,7 +192,15 @@ _CONNECTION_FAULTS = (
 )
 
 # The password was right, and only afterwards something else was wrong
-_AFTER_THE_PASSWORD = r"permission denied for database|too many connections for|not permitted to log in|does not exist$|not currently accepting"
+_AFTER_THE_PASSWORD = "|".join(
+    (
+        "permission denied for database",
+        "too many connections for",
+        "not permitted to log in",
+        "does not exist$",
+        "not currently accepting",
+    )
+)
 
 
 def _verdict(error: psycopg2.OperationalError, gateway: Gateway, user: str) -> bool:

@@ -1,4 +1,4 @@
-"""Runs a plan: one lock for the cluster, one transaction for each database, and nothing kept that is not as asked."""
+"""Runs a plan under one lock, in one transaction for each database; keeps nothing that is not as asked."""
 
 from __future__ import annotations
 
@@ -302,8 +302,10 @@ class _Run:
         with self.connection.cursor() as cursor:
             cursor.execute(
                 "select a.pid, a.usename, a.application_name, a.state from pg_stat_activity a"
-                " where a.datname = %s and a.xact_start < now() - make_interval(secs => %s) and a.pid <> pg_backend_pid()"
-                " and exists (select from pg_locks l where l.pid = a.pid and l.granted and l.relation is not null)",
+                " where a.datname = %s and a.pid <> pg_backend_pid()"
+                " and a.xact_start < now() - make_interval(secs => %s)"
+                " and exists (select from pg_locks l"
+                " where l.pid = a.pid and l.granted and l.relation is not null)",
                 [database, self.gateway.endpoint.lock_timeout],
             )
             found = [

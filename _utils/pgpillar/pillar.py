@@ -221,7 +221,7 @@ def read(tree: Mapping) -> dict[str, Declared]:
 
 
 def administered(tree: object, minion: str) -> list[str]:
-    """The clusters that a minion administers. Nothing is checked here: that is for ``read``, which can say it well."""
+    """The clusters that a minion administers. Nothing is checked here: ``read`` can say it well."""
     clusters = tree.get("clusters") if isinstance(tree, Mapping) else None
     if not isinstance(clusters, Mapping):
         return []
@@ -237,7 +237,7 @@ def _is_for(entry: object, minion: str) -> bool:
 
 
 class _Reader:
-    """One reading of a pillar whose values have the right shape: what they say of each other is settled here."""
+    """Reads a pillar whose values have the right shape: here is settled what they say of each other."""
 
     def __init__(self, tree: Mapping, notes: Notes):
         self.tree = tree or TREE.read({}, ROOT, Notes())
@@ -427,7 +427,8 @@ class _Reader:
         if one.schema not in {"public", *entry["schemas"]}:
             self.notes.add(path, f"there is no schema {one.schema!r}", nearest(one.schema, entry["schemas"]))
         elif one.level == levels.OWNER and self._schema_owner(entry, one.schema) == entry["owner"]:
-            message = f"owning schema {one.schema!r} would mean owning the database, for {entry['owner']!r} owns both"
+            reason = f"for {entry['owner']!r} owns both"
+            message = f"owning schema {one.schema!r} would mean owning the database, {reason}"
             self.notes.add(path, message, "give the schema an owner of its own")
 
     def _schema_owner(self, entry: Mapping, schema: str) -> str | None:

@@ -293,7 +293,7 @@ class _Inside:
         yield from (Change("grant", rights) for rights in _rights(missing - set(map(_plain, too_much))))
 
     def _grants_after_moves(self) -> set[Grant]:
-        """The grants as they stand once every owner has changed: an old owner's rights become the new one's."""
+        """The grants once every owner has changed: an old owner's rights become the new one's."""
         renames = {("database", ()): (self.now.owner, self.wanted.owner)}
         for name, schema in self.wanted.schemas.items():
             if schema.owner:
@@ -345,7 +345,7 @@ class _Inside:
     def _default_grants(self) -> Iterator[Change]:
         now = {g for g in self.now.default_grants if self._default_in_scope(g)}
         wanted = {g for g in self.wanted.default_grants if self._will_exist(g.schema)}
-        excess = {g for g in now - wanted}
+        excess = now - wanted
         for rights in _default_rights(excess):
             yield Change("revoke default", rights, destructive=True)
         lost = {g._replace(grantable=False) for g in excess if g.grantable}
@@ -368,26 +368,12 @@ def _renamed(grant: Grant, rename: tuple[str, str] | None) -> Grant:
     return grant._replace(grantee=rename[1])
 
 
-_ORDER = {
-    privilege: place
-    for place, privilege in enumerate(
-        [
-            "CONNECT",
-            "CREATE",
-            "TEMPORARY",
-            "USAGE",
-            "SELECT",
-            "INSERT",
-            "UPDATE",
-            "DELETE",
-            "TRUNCATE",
-            "REFERENCES",
-            "TRIGGER",
-            "MAINTAIN",
-            "EXECUTE",
-        ]
-    )
-}
+_PRIVILEGES = (
+    *("CONNECT", "CREATE", "TEMPORARY", "USAGE"),
+    *("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"),
+    "EXECUTE",
+)
+_ORDER = {privilege: place for place, privilege in enumerate(_PRIVILEGES)}
 _KINDS = {
     kind: place for place, kind in enumerate(["database", "schema", "table", "column", "sequence", "routine"])
 }
@@ -486,7 +472,10 @@ def _impossible_extensions(database: Database, now: Database | None, server: Ser
         if not offered:
             yield f"the server has no extension {name!r} ({path}); install its package there, or take it out"
         elif wanted.version not in (None, LATEST, *offered):
-            yield f"the server has no version {wanted.version} of extension {name!r} ({path}); it has {', '.join(offered[1:])}"
+            yield (
+                f"the server has no version {wanted.version} of extension {name!r} ({path}); "
+                f"it has {', '.join(offered[1:])}"
+            )
 
 
 def _impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[str]:
@@ -500,4 +489,7 @@ def _impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[
     closed = {name for name, database in current.databases.items() if database.state == QUARANTINED}
     for database, _ in places:
         if database in closed:
-            yield f"role {role.name!r} has rights in the quarantined database {database!r}; drop or reopen that first"
+            yield (
+                f"role {role.name!r} has rights in the quarantined database {database!r}; "
+                "drop or reopen that first"
+            )

@@ -37,7 +37,7 @@ def verifier(password: str, salt: bytes | None = None, iterations: int = ITERATI
 
 
 def fits(password: str, kept: str | None) -> bool:
-    """Whether the server, keeping this, lets this password in. An md5 hash never fits: it is to be replaced."""
+    """Whether the server, keeping this, lets this password in. An md5 hash never fits: it has to go."""
     found = _VERIFIER.match(kept or "")
     if not found:
         return False

@@ -1,4 +1,4 @@
-"""The kinds of value that pillar may hold. Each reads a raw value and notes what is wrong with it, by path."""
+"""The kinds of value that pillar may hold. Each reads a raw value and notes by path what is wrong."""
 
 from __future__ import annotations
 

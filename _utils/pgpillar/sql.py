@@ -1,4 +1,4 @@
-"""Changes as SQL. Identifiers and literals are composed, and what is secret shows as asterisks in the text."""
+"""Changes as SQL. Identifiers and literals are composed; in the text, asterisks stand for what is secret."""
 
 from __future__ import annotations
 

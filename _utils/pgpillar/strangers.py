@@ -10,7 +10,10 @@ BUILT_IN = frozenset({"plpgsql"})
 
 
 def unmanaged(current: Cluster, wanted: Cluster, own_database: str) -> dict:
-    """By kind; a kind of which there is nothing is left out. ``own_database`` is where the admin connects first."""
+    """By kind; a kind of which there is nothing is left out.
+
+    ``own_database`` is where the admin connects first.
+    """
     own = {current.server.admin, current.server.public_owner, PUBLIC}
     strangers = {name for name in current.roles if name not in wanted.roles and name not in own}
     found = {

@@ -55,7 +55,8 @@ def _database(database: Database) -> dict:
         "schemas": {name: schema.owner for name, schema in sorted(database.schemas.items())},
         "extensions": {name: extension.version for name, extension in sorted(database.extensions.items())},
         "grants": sorted(
-            f"{grant.privilege} on {grant.kind} {'.'.join(grant.path) or database.name} to {_grantee(grant.grantee)}"
+            f"{grant.privilege} on {grant.kind} {'.'.join(grant.path) or database.name}"
+            f" to {_grantee(grant.grantee)}"
             for grant in database.grants
         ),
     }
@@ -192,7 +193,8 @@ _LINES = {
     "update extension": lambda change: f"extension {change.object} " + _move("version")(change),
     "move extension": lambda change: f"extension {change.object} " + _move("schema")(change),
     "own object": lambda change: (
-        f"{change.object.kind} {'.'.join(change.object.path[:2])} owner: {change.object.owner} → {change.detail}"
+        f"{change.object.kind} {'.'.join(change.object.path[:2])} "
+        f"owner: {change.object.owner} → {change.detail}"
     ),
     "revoke": _revoke,
     "grant": _grant,

@@ -1,4 +1,4 @@
-"""Real servers, real Salt. A test gets a clean cluster and says what pillar holds; nothing here is a stand-in."""
+"""Real servers. A test gets a clean cluster and says what pillar holds; nothing here is a stand-in."""
 
 import contextlib
 import copy
@@ -6,10 +6,10 @@ import secrets
 from contextlib import closing
 
 import pytest
-from pgpillar import connect, execute, pillar, text
 from psycopg2 import sql
 
 from devtools import postgres
+from pgpillar import connect, execute, pillar, text
 
 HOST = "postgresql.example.internal"  # a name of the servers' certificates
 
