@@ -182,6 +182,7 @@ def test_a_place_that_is_closed_to_the_servers_user_is_refused_by_name(place, ne
     assert not postgres.enterable(closed, postgres.server_user().pw_name)
     with pytest.raises(postgres.Failed, match=f"cannot enter {closed}"):
         postgres.Server(closed, newest).create()
+    closed.chmod(0o755)
 
 
 def test_a_long_path_gets_a_short_socket_that_goes_with_the_server(place, newest):
