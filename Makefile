@@ -1,0 +1,75 @@
+# `make help` lists the targets. What a machine needs for them is put there by devtools/set_up.py.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON := /usr/bin/python3
+SET_UP := $(PYTHON) -IS devtools/set_up.py
+VENV := .venv/bin
+PYTEST_ARGS ?=
+# timelib is left out: it must be compiled, and Salt needs it only to read dates in words.
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make pins' ../build/pins/bin/pip-compile --quiet --upgrade --strip-extras \
+  --no-emit-index-url --no-emit-find-links --annotation-style line --unsafe-package timelib
+FILES := git -c safe.directory='*' ls-files --cached --others --exclude-standard
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv:  ## build .venv from the pinned requirements
+	@$(SET_UP) dev
+
+.PHONY: demo demo-clean
+demo:  ## converge a private PostgreSQL under .demo/ with the repo's own states, and show it
+	@$(SET_UP) demo
+	@$(VENV)/python -m demo
+demo-clean:  ## stop the demo and remove .demo/
+	@if [ -e .demo ]; then $(SET_UP) run && $(VENV)/python -m demo clean; fi
+
+.PHONY: test
+test:  ## every test but those on hosts; PYTEST_ARGS="-k name" to choose
+	@$(SET_UP) test
+	@$(VENV)/python -m pytest tests -p devtools.could_not_run --ignore tests/hosts $(PYTEST_ARGS)
+
+LINTS := lint-python lint-format lint-states lint-yaml lint-examples lint-names
+.PHONY: lint $(LINTS)
+lint: venv  ## ruff, salt-lint, yamllint, and the checks of CLI examples and of names
+	@$(MAKE) --keep-going $(LINTS)
+lint-python:
+	@$(VENV)/ruff check --quiet
+lint-format:
+	@$(VENV)/ruff format --check --quiet
+lint-states:
+	@$(FILES) 'salt/*.sls' | xargs -r $(VENV)/salt-lint
+lint-yaml:
+	@$(FILES) '*.yml' '*.yaml' '.yamllint' 'pillar/*.sls' | xargs -r $(VENV)/yamllint --strict
+lint-examples:
+	@$(PYTHON) -I devtools/check_cli_examples.py $(wildcard _modules/*.py)
+lint-names:
+	@$(FILES) | $(PYTHON) -I devtools/check_names.py
+
+.PHONY: format
+format: venv  ## let ruff format and fix what it can
+	@$(VENV)/ruff format --quiet
+	@$(VENV)/ruff check --quiet --fix
+
+.PHONY: bench
+bench:  ## measure against Salt's own states and the bare floor; writes docs/
+	@$(SET_UP) demo
+	@$(VENV)/python -m bench
+
+.PHONY: docs
+docs: venv  ## build the documentation in docs/_build
+	@$(VENV)/sphinx-build -q -W docs docs/_build
+
+.PHONY: pins
+pins:  ## find newer versions for requirements/*.txt (on Debian 12, the oldest Python)
+	@$(PYTHON) -m venv build/pins
+	@build/pins/bin/pip install --quiet pip-tools
+	@cd requirements && for name in runtime dev; do $(PIP_COMPILE) $$name.in --output-file $$name.txt; done
+
+.PHONY: clean
+clean: demo-clean  ## remove everything that make has made
+	@rm -rf .venv build dist docs/_build .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,155 @@
+"""
+Databases, users and grants of a PostgreSQL cluster, as pillar wants them
+=========================================================================
+
+What is wanted stands in pillar under ``postgresql``. Each function works on one cluster; where pillar has
+only one, it need not be named. Nothing but ``apply`` writes.
+
+:depends: psycopg2 in Salt's own Python; the state ``postgresql.psycopg2`` puts it there
+"""
+
+import importlib
+import importlib.util
+from contextlib import contextmanager
+
+from pgpillar import pillar, strangers, text
+from pgpillar.model import Trouble
+from salt.exceptions import CommandExecutionError
+
+__virtualname__ = "pg_access"
+__func_alias__ = {"apply_": "apply"}
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def has_driver():
+    """
+    Whether psycopg2 is there in Salt's own Python.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-admin-1 pg_access.has_driver
+    """
+    importlib.invalidate_caches()
+    return importlib.util.find_spec("psycopg2") is not None
+
+
+def clusters():
+    """
+    The clusters that this minion administers: those whose ``admin`` names no minion, or names this one.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-admin-1 pg_access.clusters
+    """
+    return pillar.administered(_tree(), __grains__["id"])
+
+
+def plan(cluster=None, saltenv="base"):
+    """
+    What ``apply`` would change now, in words and as SQL with every secret hidden.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-admin-1 pg_access.plan
+        salt db-admin-1 pg_access.plan cluster=main
+    """
+    with _live(cluster) as (live, gateway, wanted):
+        changes = live.preview(gateway, wanted, _fetcher(saltenv))
+        return {"changes": text.tree(changes), "sql": live.written(changes)}
+
+
+def apply_(cluster=None, saltenv="base"):
+    """
+    Make the cluster as pillar wants it.
+
+    Returns what was changed, and what could not be done by where it failed; ``failures`` is empty when all is well.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-admin-1 pg_access.apply
+        salt db-admin-1 pg_access.apply cluster=main
+    """
+    with _live(cluster) as (live, gateway, wanted):
+        done = live.converge(gateway, wanted, _fetcher(saltenv))
+        return {"changes": text.tree(done.changes), "failures": done.failures}
+
+
+def inspect(cluster=None):
+    """
+    What the cluster holds: its roles, its databases, and who may do what in those that pillar names.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-admin-1 pg_access.inspect
+        salt db-admin-1 pg_access.inspect cluster=main
+    """
+    with _live(cluster) as (live, gateway, wanted):
+        return text.inventory(live.survey(gateway, wanted))
+
+
+def unmanaged(cluster=None):
+    """
+    What the cluster holds and pillar does not name. None of it is ever touched.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-admin-1 pg_access.unmanaged
+        salt db-admin-1 pg_access.unmanaged cluster=main
+    """
+    with _live(cluster) as (live, gateway, wanted):
+        return strangers.unmanaged(live.survey(gateway, wanted), wanted, gateway.endpoint.database)
+
+
+def _tree():
+    return __pillar__.get("postgresql", {})  # pillar.get would give asterisks for every value
+
+
+@contextmanager
+def _live(cluster):
+    """The engine, the way to a cluster, and what pillar wants of it. Trouble comes out as Salt's own error."""
+    if not has_driver():
+        raise CommandExecutionError(
+            "psycopg2 is missing in Salt's own Python; apply the state postgresql.psycopg2, which puts it there"
+        )
+    from pgpillar import connect, execute  # not at the top: they need psycopg2
+
+    try:
+        declared = _chosen(cluster, pillar.read(_tree()))
+        with connect.gateway(declared.endpoint, f"pgpillar on {__grains__['id']}") as gateway:
+            yield execute, gateway, declared.cluster
+    except Trouble as trouble:
+        raise CommandExecutionError(str(trouble)) from None
+
+
+def _chosen(name, declared):
+    if name is None and len(declared) == 1:
+        return next(iter(declared.values()))
+    if name in declared:
+        return declared[name]
+    known = ", ".join(sorted(declared)) or "none"
+    raise CommandExecutionError(f"there is no cluster {name!r} in pillar; known are: {known}")
+
+
+def _fetcher(saltenv):
+    def fetch(url):
+        script = __salt__["cp.get_file_str"](url, saltenv=saltenv)
+        if script is False:
+            raise CommandExecutionError(f"{url} is not there; nothing was applied")
+        return script
+
+    return fetch

@@ -1,0 +1,341 @@
+"""Connection to model, by a constant number of set-based queries: one for the cluster, one for each database."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from pgpillar import guc
+from pgpillar.model import (
+    EVERYWHERE,
+    PRESENT,
+    PUBLIC,
+    QUARANTINED,
+    Cluster,
+    Database,
+    DefaultGrant,
+    Extension,
+    Grant,
+    Membership,
+    Object,
+    Role,
+    Schema,
+    Server,
+)
+
+
+class Scope(NamedTuple):
+    """What is read. None stands for everything."""
+
+    roles: tuple[str, ...] | None = None
+    databases: tuple[str, ...] | None = None
+    schemas: Mapping[str, tuple[str, ...]] | None = None
+    passwords: bool = True
+    extensions: bool = True
+
+
+def scope_of(wanted: Cluster) -> Scope:
+    """What is to be read to compare a server with what is wanted of it."""
+    return Scope(
+        roles=tuple(wanted.roles),
+        databases=tuple(wanted.databases),
+        schemas={name: tuple(database.schemas) for name, database in wanted.databases.items()},
+        extensions=any(database.extensions for database in wanted.databases.values()),
+    )
+
+
+# A name, or PUBLIC for the pseudo-role 0
+_GRANTEE = "case when a.grantee = 0 then 'public' else pg_get_userbyid(a.grantee) end"
+# The owner's own grants are the plain case; another grantor is named
+_GRANTOR = "case when a.grantor = {owner} then '' else pg_get_userbyid(a.grantor) end"
+
+_ROLES = {
+    "server": """
+        select current_setting('server_version_num')::int as version, current_user as admin,
+               current_setting('is_superuser')::bool as superuser,
+               has_table_privilege('pg_authid', 'select') as passwords,
+               coalesce((select pg_get_userbyid(datdba) from pg_database where datname = 'template1'), '') as builder""",
+    "roles": """
+        select rolname as name, rolcanlogin as login, rolinherit as inherit, rolsuper as superuser,
+               rolcreatedb as createdb, rolcreaterole as createrole, rolreplication as replication,
+               rolbypassrls as bypassrls, rolconnlimit as connection_limit,
+               case when isfinite(rolvaliduntil) then extract(epoch from rolvaliduntil) end as valid_until
+        from pg_roles
+        where case when %(roles)s::text[] is null then rolname !~ '^pg_' else rolname = any (%(roles)s) end""",
+    "memberships": """
+        select r.rolname as role, m.rolname as member, bool_or(a.admin_option) as admin, {options},
+               array_agg(distinct pg_get_userbyid(a.grantor)) as grantors
+        from pg_auth_members a join pg_roles r on r.oid = a.roleid join pg_roles m on m.oid = a.member
+        where %(roles)s::text[] is null or m.rolname = any (%(roles)s) or m.rolname = current_user
+        group by 1, 2""",
+    "role_settings": """
+        select '' as database, r.rolname as role, s.setconfig as settings
+        from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
+        where s.setdatabase = 0 and (%(roles)s::text[] is null or r.rolname = any (%(roles)s))""",
+    "dependents": """
+        select r.rolname as role, d.datname as database, bool_or(s.deptype = 'o') as owns
+        from pg_shdepend s join pg_roles r on r.oid = s.refobjid
+        join pg_database d on d.oid = case
+            when s.dbid <> 0 then s.dbid
+            when s.classid = 'pg_database'::regclass then s.objid end
+        where s.refclassid = 'pg_authid'::regclass and r.rolname = any (%(leaving)s) group by 1, 2""",
+    "extensions": """
+        select v.name, e.default_version, array_agg(v.version order by v.version) as versions
+        from pg_available_extension_versions v join pg_available_extensions e on e.name = v.name group by 1, 2""",
+}
+
+_DATABASES = {
+    "settings": """
+        select d.datname as database, coalesce(r.rolname, '') as role, s.setconfig as settings
+        from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase
+        left join pg_roles r on r.oid = s.setrole
+        where %(databases)s::text[] is null or d.datname = any (%(databases)s)""",
+    "databases": """
+        select datname as name, pg_get_userbyid(datdba) as owner, datistemplate as unfinished,
+               datallowconn and {enterable} as open, datconnlimit as connection_limit, pg_encoding_to_char(encoding) as encoding, datcollate as locale
+        from pg_database
+        where case when %(databases)s::text[] is null then datname !~ '^template[01]$'
+              else datname = any (%(databases)s) end""",
+    "grants": """
+        select d.datname as database, a.privilege_type as privilege, {grantee} as grantee,
+               a.is_grantable as grantable, {grantor} as grantor
+        from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+        where %(databases)s::text[] is null or d.datname = any (%(databases)s)""",
+}
+
+_PASSWORDS = "select rolname, rolpassword from pg_authid where rolname = any (%(roles)s)"
+
+# While a database is dumped to be dropped, nobody but the admin may connect: it is as closed as before
+_ENTERABLE = """exists (
+    select from aclexplode(coalesce(datacl, acldefault('d', datdba))) a
+    where a.privilege_type = 'CONNECT' and (a.grantee = datdba or pg_get_userbyid(a.grantee) <> current_user))"""
+
+# Objects that came with an extension are the extension's business
+_NOT_OF_EXTENSION = """
+    not exists (select from pg_depend d where d.classid = '{catalog}'::regclass and d.objid = {row}.oid and d.deptype = 'e')"""
+
+_IN_SCOPE = """
+    n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+    and (%(schemas)s::text[] is null or n.nspname = any (%(schemas)s))"""
+
+_RELATION = "case c.relkind when 'S' then 'sequence' else 'table' end"
+_SIGNATURE = "array[n.nspname, p.proname, oidvectortypes(p.proargtypes)]"
+
+_INSIDE = {
+    "schemas": """
+        select n.nspname as name, pg_get_userbyid(n.nspowner) as owner from pg_namespace n
+        where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'""",
+    "extensions": """
+        select e.extname as name, e.extversion as version, n.nspname as schema
+        from pg_extension e join pg_namespace n on n.oid = e.extnamespace""",
+    "objects": """
+        select {relation} as kind, array[n.nspname, c.relname] as path, pg_get_userbyid(c.relowner) as owner,
+               c.relkind = 'S' and exists (
+                   select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
+                   and d.deptype in ('a', 'i') and d.refclassid = 'pg_class'::regclass) as bound
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and {in_scope} and {class_is_free}
+        union all
+        select 'routine', {signature}, pg_get_userbyid(p.proowner), false
+        from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+        where {in_scope} and {proc_is_free}
+        union all
+        select 'type', array[n.nspname, t.typname], pg_get_userbyid(t.typowner), false
+        from pg_type t join pg_namespace n on n.oid = t.typnamespace left join pg_class c on c.oid = t.typrelid
+        where (t.typtype in ('d', 'e', 'r') or c.relkind = 'c') and {in_scope} and {type_is_free}""",
+    "grants": """
+        select 'schema' as kind, array[n.nspname] as path, a.privilege_type as privilege, {grantee} as grantee,
+               a.is_grantable as grantable, {schema_grantor} as grantor
+        from pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+        where {in_scope}
+        union all
+        select {relation}, array[n.nspname, c.relname], a.privilege_type, {grantee}, a.is_grantable, {class_grantor}
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace, aclexplode(c.relacl) a
+        where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.grantee <> c.relowner
+          and {in_scope} and {class_is_free}
+        union all
+        select 'column', array[n.nspname, c.relname, t.attname], a.privilege_type, {grantee}, a.is_grantable,
+               {class_grantor}
+        from pg_attribute t join pg_class c on c.oid = t.attrelid join pg_namespace n on n.oid = c.relnamespace,
+             aclexplode(t.attacl) a
+        where t.attacl is not null and not t.attisdropped and a.grantee <> c.relowner
+          and {in_scope} and {class_is_free}
+        union all
+        select 'routine', {signature}, a.privilege_type, {grantee}, a.is_grantable, {proc_grantor}
+        from pg_proc p join pg_namespace n on n.oid = p.pronamespace,
+             aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+        where a.grantee <> p.proowner and {in_scope} and {proc_is_free}""",
+    "default_grants": """
+        select pg_get_userbyid(d.defaclrole) as creator, coalesce(n.nspname, '') as schema,
+               d.defaclobjtype::text as kind, a.privilege_type as privilege, {grantee} as grantee,
+               a.is_grantable as grantable
+        from pg_default_acl d left join pg_namespace n on n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
+        where a.grantee <> d.defaclrole and (d.defaclnamespace = 0 or ({in_scope}))""",
+}
+
+_DEFAULT_KINDS = {
+    "r": "table",
+    "S": "sequence",
+    "f": "routine",
+    "T": "type",
+    "n": "schema",
+    "L": "large object",
+}
+
+_PIECES = {
+    "grantee": _GRANTEE,
+    "enterable": _ENTERABLE,
+    "grantor": _GRANTOR.format(owner="d.datdba"),
+    "schema_grantor": _GRANTOR.format(owner="n.nspowner"),
+    "class_grantor": _GRANTOR.format(owner="c.relowner"),
+    "proc_grantor": _GRANTOR.format(owner="p.proowner"),
+    "in_scope": _IN_SCOPE,
+    "relation": _RELATION,
+    "signature": _SIGNATURE,
+    "class_is_free": _NOT_OF_EXTENSION.format(catalog="pg_class", row="c"),
+    "proc_is_free": _NOT_OF_EXTENSION.format(catalog="pg_proc", row="p"),
+    "type_is_free": _NOT_OF_EXTENSION.format(catalog="pg_type", row="t"),
+}
+
+
+def _ask(connection, queries: Mapping[str, str], arguments: Mapping) -> dict[str, list[dict]]:
+    """All the answers in one round trip."""
+    parts = [
+        f"'{name}', (select coalesce(json_agg(q), '[]') from ({query.format_map(_Pieces(connection))}) q)"
+        for name, query in queries.items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(f"select json_build_object({', '.join(parts)})", arguments)
+        return cursor.fetchone()[0]
+
+
+class _Pieces(dict):
+    """What the queries have in common, and what depends on the server's version."""
+
+    def __init__(self, connection):
+        knows_options = connection.server_version >= 160000
+        options = "true as inherit, true as set"
+        if knows_options:
+            options = "bool_or(a.inherit_option) as inherit, bool_or(a.set_option) as set"
+        super().__init__(_PIECES, options=options)
+
+
+def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Cluster:
+    """What the databases of a cluster share; what is inside each is for ``read_inside``."""
+    left_out = set() if scope.extensions else {"extensions"}
+    queries = {name: query for name, query in {**_ROLES, **_DATABASES}.items() if name not in left_out}
+    arguments = {"roles": _array(scope.roles), "databases": _array(scope.databases), "leaving": list(leaving)}
+    answers = _ask(connection, queries, arguments)
+    server, settings = answers["server"][0], _settings(answers["role_settings"])
+    passwords = _passwords(connection, arguments) if scope.passwords and server["passwords"] else {}
+    joins = [Membership(*(row[key] for key in Membership._fields)) for row in answers["memberships"]]
+    return Cluster(
+        name="",
+        roles={row["name"]: _role(row, settings, passwords) for row in answers["roles"]},
+        memberships=frozenset(joins),
+        databases=_databases(answers),
+        server=_server(server, answers),
+    )
+
+
+def read_databases(connection, names: Iterable[str]) -> dict[str, Database]:
+    """These databases as they are seen from without."""
+    return _databases(_ask(connection, _DATABASES, {"databases": _array(names)}))
+
+
+def _array(names: Iterable[str] | None) -> list[str] | None:
+    return None if names is None else list(names)
+
+
+def _passwords(connection, arguments) -> dict[str, str | None]:
+    with connection.cursor() as cursor:
+        cursor.execute(_PASSWORDS, arguments)
+        return dict(cursor.fetchall())
+
+
+def _server(row: Mapping, answers: Mapping) -> Server:
+    dependents = defaultdict(list)
+    for dependent in answers["dependents"]:
+        dependents[dependent["role"]].append((dependent["database"], dependent["owns"]))
+    return Server(
+        version=row["version"],
+        admin=row["admin"],
+        superuser=row["superuser"],
+        extensions={e["name"]: (e["default_version"], *e["versions"]) for e in answers.get("extensions", ())},
+        dependents={role: tuple(sorted(places)) for role, places in dependents.items()},
+        grantors={(row["role"], row["member"]): tuple(row["grantors"]) for row in answers["memberships"]},
+        public_owner="pg_database_owner" if row["version"] >= 150000 else row["builder"],
+    )
+
+
+_FLAGS = ("superuser", "createdb", "createrole", "replication", "bypassrls")
+
+
+def _role(row: Mapping, settings: Mapping, passwords: Mapping) -> Role:
+    until = row["valid_until"]
+    return Role(
+        row["name"],
+        login=row["login"],
+        inherit=row["inherit"],
+        attributes=frozenset(flag for flag in _FLAGS if row[flag]),
+        connection_limit=row["connection_limit"],
+        valid_until=None if until is None else datetime.fromtimestamp(until, timezone.utc),
+        settings=frozenset(settings["", row["name"]]),
+        password=passwords.get(row["name"]),
+    )
+
+
+def _settings(rows: Iterable[Mapping]) -> Mapping[tuple[str, str], set[tuple[str, str]]]:
+    """(database, role) to settings, the empty name standing for any."""
+    found = defaultdict(set)
+    for row in rows:
+        found[row["database"], row["role"]] = {
+            guc.canonical(*setting.split("=", 1)) for setting in row["settings"]
+        }
+    return found
+
+
+def _databases(answers: Mapping) -> dict[str, Database]:
+    settings, grants, role_settings = _settings(answers["settings"]), defaultdict(set), defaultdict(set)
+    for row in answers["grants"]:
+        path = ("database", (), row["privilege"], row["grantee"], row["grantable"], row["grantor"])
+        grants[row["database"]].add(Grant(*path))
+    for (database, role), some in settings.items():
+        if database and role:
+            role_settings[database] |= {(role, *setting) for setting in some}
+    return {
+        row["name"]: Database(
+            row["name"],
+            row["owner"],
+            state=PRESENT if row["open"] else QUARANTINED,
+            unfinished=row["unfinished"],
+            connection_limit=row["connection_limit"],
+            encoding=row["encoding"],
+            locale=row["locale"],
+            settings=frozenset(settings[row["name"], ""]),
+            role_settings=frozenset(role_settings[row["name"]]),
+            grants=frozenset(grants[row["name"]]),
+        )
+        for row in answers["databases"]
+    }
+
+
+def read_inside(connection, database: Database, schemas: Iterable[str] | None = None) -> Database:
+    """The database that the connection leads to, with its inside; grants and objects of these schemas alone."""
+    answers = _ask(connection, _INSIDE, {"schemas": _array(schemas)})
+    inside = frozenset(Grant(**{**row, "path": tuple(row["path"])}) for row in answers["grants"])
+    return replace(
+        database,
+        schemas={row["name"]: Schema(row["name"], row["owner"]) for row in answers["schemas"]},
+        extensions={row["name"]: Extension(**row) for row in answers["extensions"]},
+        grants=database.grants | inside,
+        default_grants=frozenset(map(_default_grant, answers["default_grants"])),
+        objects=tuple(Object(**{**row, "path": tuple(row["path"])}) for row in answers["objects"]),
+    )
+
+
+def _default_grant(row: Mapping) -> DefaultGrant:
+    return DefaultGrant(**{**row, "kind": _DEFAULT_KINDS[row["kind"]]})

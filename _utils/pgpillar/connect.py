@@ -1,0 +1,232 @@
+"""Connections to a cluster as its admin, and what their failures mean."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+from psycopg2 import errors
+
+from pgpillar.model import Endpoint, Secret, Trouble
+
+SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
+_one_at_a_time = threading.Lock()  # the effective user belongs to the whole process
+
+
+class ClusterError(Trouble):
+    """What went wrong with a cluster, as a sentence that says what to do."""
+
+
+@contextmanager
+def gateway(endpoint: Endpoint, application: str = "pgpillar") -> Iterator[Gateway]:
+    """A way in to the cluster. The CA stands in a file for as long as it is open."""
+    with _ca_file(endpoint) as ca:
+        yield Gateway(endpoint, ca, application)
+
+
+@contextmanager
+def _ca_file(endpoint: Endpoint) -> Iterator[str]:
+    if not endpoint.ca:
+        yield endpoint.ca_file or SYSTEM_CAS
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="pgpillar-ca-", suffix=".pem") as file:
+        file.write(endpoint.ca)
+        file.flush()
+        yield file.name
+
+
+class Gateway:
+    """Opens connections to one cluster. Nothing from the environment, such as PGPASSFILE, has a say in them."""
+
+    def __init__(self, endpoint: Endpoint, ca: str, application: str):
+        self.endpoint, self.ca, self.application = endpoint, ca, application
+
+    def parameters(self, database: str | None = None) -> dict[str, object]:
+        """How libpq reaches the cluster as its admin; no password among it."""
+        endpoint = self.endpoint
+        parameters = {
+            "host": endpoint.host,
+            "port": endpoint.port,
+            "user": endpoint.user,
+            "dbname": database or endpoint.database,
+            "application_name": self.application,
+            "client_encoding": "UTF8",
+            "connect_timeout": 10,
+            "gssencmode": "disable",
+            "options": self._options(),
+            "passfile": os.devnull,
+            "keepalives_idle": 30,
+            "tcp_user_timeout": 60000,
+        }
+        if not endpoint.is_socket:
+            parameters |= {"sslmode": endpoint.sslmode, "sslrootcert": self.ca, "sslcert": "", "sslkey": ""}
+        if endpoint.hostaddr:
+            parameters["hostaddr"] = endpoint.hostaddr
+        return parameters
+
+    def _options(self) -> str:
+        settings = {
+            "search_path": "pg_catalog",
+            "lock_timeout": f"{self.endpoint.lock_timeout}s",
+            "statement_timeout": f"{self.endpoint.statement_timeout}s",
+            "idle_in_transaction_session_timeout": "0",
+            "row_security": "off",
+            "DateStyle": "ISO",
+            "role": "none",
+        }
+        return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+    def open(self, database: str | None = None):
+        """A connection as the admin."""
+        try:
+            with self._as_system_user():
+                return self._connect(self.parameters(database), self.endpoint.password)
+        except psycopg2.OperationalError as error:
+            raise ClusterError(self.explained(error, database)) from None
+
+    def lets_in(self, user: str, password: Secret) -> bool:
+        """Whether the server accepts this password of this user; found out by logging in."""
+        parameters = {
+            **self.parameters(),
+            "user": user,
+            "options": "",
+            "application_name": "pgpillar login check",
+        }
+        try:
+            connection = self._connect(parameters, password)
+        except psycopg2.OperationalError as error:
+            return _verdict(error, self, user)
+        asked = connection.info.used_password
+        connection.close()
+        if not asked:
+            raise ClusterError(
+                f"cannot tell whether the password of {user!r} is right: the server lets it in without one"
+                " (trust or peer in its pg_hba.conf); use scram-sha-256 there"
+            )
+        return True
+
+    def _connect(self, parameters: dict, password: Secret | None):
+        # An empty password would make libpq look for one elsewhere
+        secret = {"password": password.reveal()} if password else {}
+        return psycopg2.connect(**parameters, **secret)
+
+    @contextmanager
+    def _as_system_user(self) -> Iterator[None]:
+        name = self._system_user()
+        if name is None:
+            yield
+            return
+        with _one_at_a_time:
+            own = os.geteuid()
+            os.seteuid(pwd.getpwnam(name).pw_uid)
+            try:
+                yield
+            finally:
+                os.seteuid(own)
+
+    def _system_user(self) -> str | None:
+        """Peer authentication looks at who connects: root steps down to the user that the role is mapped to."""
+        endpoint = self.endpoint
+        if not endpoint.is_socket or endpoint.password or os.geteuid():
+            return None
+        name = endpoint.run_as or endpoint.user
+        return name if _has_account(name) else None
+
+    def explained(self, error: psycopg2.Error, database: str | None = None) -> str:
+        where = f"{self.endpoint.host}:{self.endpoint.port}"
+        if self.endpoint.hostaddr:
+            where += f" ({self.endpoint.hostaddr})"
+        text = _first_line(error)
+        for pattern, advice in _CONNECTION_FAULTS:
+            if re.search(pattern, text):
+                return f"cannot connect to {where} as {self.endpoint.user!r}: {text}; {advice}"
+        return f"cannot connect to {where} as {self.endpoint.user!r}: {text}"
+
+
+def _has_account(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    """libpq's own words, without the address that it puts before them."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason was given"]
+    text = re.sub(r"^.*?failed: (FATAL:\s+)?", "", lines[0])
+    return text.removesuffix(".") or lines[0]
+
+
+_CONNECTION_FAULTS = (
+    (
+        r"Connection refused|No such file or directory$|No such file",
+        "is the server running, and host and port right?",
+    ),
+    (r"timeout expired|timed out|unreachable", "is a firewall between here and the server?"),
+    (r"could not translate host name", "give the address in hostaddr, or mend the name's DNS"),
+    (
+        r"certificate verify failed|unable to get",
+        "the server's certificate is not from the cluster's ca: mend the one or the other",
+    ),
+    (
+        r"does not match host name",
+        "host in pillar must be a name that the certificate holds; the address belongs in hostaddr",
+    ),
+    (r"root certificate file", "give the CA in ca or ca_file"),
+    (r"does not support SSL", "turn ssl on there; pgpillar does not fall back to plain text by itself"),
+    (
+        r"password authentication failed|no password supplied",
+        "mend clusters:…:admin:password in the secrets file of this minion",
+    ),
+    (r"Peer authentication failed", "name the right system user in clusters:…:admin:run_as"),
+    (r"no pg_hba.conf entry|pg_hba.conf rejects", "let this address in there"),
+    (r"starting up|shutting down|not yet accepting|recovery mode", "run this again when the server is up"),
+    (r"too many clients|remaining connection slots", "free a connection, or raise max_connections"),
+)
+
+# The password was right, and only afterwards something else was wrong
+_AFTER_THE_PASSWORD = r"permission denied for database|too many connections for|not permitted to log in|does not exist$|not currently accepting"
+
+
+def _verdict(error: psycopg2.OperationalError, gateway: Gateway, user: str) -> bool:
+    text = _first_line(error)
+    if re.search(r"password authentication failed", text):
+        return False
+    if re.search(_AFTER_THE_PASSWORD, text) and f'role "{user}" does not exist' not in text:
+        return True
+    raise ClusterError(f"cannot tell whether the password of {user!r} is right: {gateway.explained(error)}")
+
+
+def explained(error: psycopg2.Error) -> str:
+    """A server's complaint as a sentence. The statement is left out: it may hold what is secret."""
+    said = (error.diag.message_primary or _first_line(error)).rstrip(".")
+    if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) and not error.pgcode:
+        return "the connection was lost; nothing of this step was kept; run this again"
+    advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.diag.message_hint)
+    detail = f" ({error.diag.message_detail.rstrip('.')})" if error.diag.message_detail else ""
+    return f"{said}{detail}" + (f"; {advice}" if advice else "")
+
+
+_ADVICE = (
+    (errors.AdminShutdown, "the connection was cut from the server's side; run this again"),
+    (errors.CrashShutdown, "the server is restarting; run this again"),
+    (errors.LockNotAvailable, "somebody holds a lock for long; run this again when that is over"),
+    (
+        errors.QueryCanceled,
+        "it took too long; raise statement_timeout in the cluster's pillar, or run this again",
+    ),
+    (
+        errors.ReadOnlySqlTransaction,
+        "the server is read-only: is it a replica, or set default_transaction_read_only?",
+    ),
+    (errors.InsufficientPrivilege, "the admin needs that right, or the thing must stay as it is"),
+    (errors.ObjectInUse, "end the sessions that use it, and run this again"),
+    (errors.DiskFull, "make room on the server, and run this again"),
+)

@@ -1,0 +1,135 @@
+"""A dump of a database before it is dropped, taken while nobody else can get in."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from glob import glob
+from pathlib import Path
+
+from psycopg2.sql import SQL, Identifier
+
+from pgpillar.connect import ClusterError, Gateway
+from pgpillar.model import Database
+
+PROGRAMS = "/usr/lib/postgresql/*/bin/pg_dump"
+
+
+def before_drop(connection, gateway: Gateway, database: Database, version: int) -> Path:
+    """Write the dump and return where it is. The database is quarantined before and after."""
+    program = _program(version // 10000)
+    with _open_to_the_admin(connection, database):
+        return _written(program, gateway, database.name)
+
+
+def _program(major: int) -> str:
+    found = {int(re.search(r"/(\d+)/bin/", path)[1]): path for path in glob(PROGRAMS)}
+    fitting = [found[had] for had in sorted(found) if had >= major]
+    if not fitting:
+        raise ClusterError(
+            f"nothing was dropped: no pg_dump of version {major} or newer is here to write a dump with; "
+            f"install postgresql-client-{major} on this minion"
+        )
+    return fitting[0]
+
+
+@contextmanager
+def _open_to_the_admin(connection, database: Database):
+    name = Identifier(database.name)
+    holders = {grant.grantee for grant in database.grants if grant.privilege == "CONNECT"} - {"public"}
+    with connection.cursor() as cursor:
+        for role in [SQL("PUBLIC"), *map(Identifier, sorted(holders))]:
+            cursor.execute(SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(name, role))
+        cursor.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")
+        admin, superuser = cursor.fetchone()
+        if not superuser:
+            cursor.execute(SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, Identifier(admin)))
+        cursor.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
+        try:
+            yield
+        finally:
+            cursor.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+
+
+def _written(program: str, gateway: Gateway, name: str) -> Path:
+    directory = Path(gateway.endpoint.dumps)
+    directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    target = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{stamp}.dump"
+    partial = target.with_suffix(".partial")
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        _dump(program, gateway, name, out)
+        out.flush()
+        os.fsync(out.fileno())
+    _check(program, partial)
+    partial.rename(target)
+    return target
+
+
+def _dump(program: str, gateway: Gateway, name: str, out) -> None:
+    with _passfile(gateway) as passfile:
+        command = [
+            program,
+            "--format=custom",
+            "--no-password",
+            "--dbname",
+            _conninfo(gateway, name, passfile),
+        ]
+        done = subprocess.run(
+            command, stdout=out, stderr=subprocess.PIPE, env=_environment(), check=False, **_account(gateway)
+        )
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason was given"]
+        raise ClusterError(f"nothing was dropped: pg_dump of {name!r} failed: {reason[-1]}")
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"}
+
+
+def _conninfo(gateway: Gateway, name: str, passfile: str) -> str:
+    parameters = {
+        **gateway.parameters(name),
+        "passfile": passfile,
+        "options": "-c lock_timeout=0 -c statement_timeout=0",
+    }
+    return " ".join(f"{key}='{_escaped(value)}'" for key, value in parameters.items() if value != "")
+
+
+def _escaped(value: object) -> str:
+    return str(value).replace("\\", "\\\\").replace("'", "\\'")
+
+
+@contextmanager
+def _passfile(gateway: Gateway):
+    """The password for as long as pg_dump runs, in a file that only it can read."""
+    if not gateway.endpoint.password:
+        yield os.devnull
+        return
+    secret = gateway.endpoint.password.reveal().replace("\\", "\\\\").replace(":", "\\:")
+    with tempfile.NamedTemporaryFile("w", prefix="pgpillar-") as file:
+        file.write(f"*:*:*:*:{secret}\n")
+        file.flush()
+        yield file.name
+
+
+def _account(gateway: Gateway) -> dict:
+    name = gateway._system_user()
+    if name is None:
+        return {}
+    account = pwd.getpwnam(name)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _check(program: str, path: Path) -> None:
+    """A dump that cannot be listed cannot be restored."""
+    listed = subprocess.run(
+        [program.replace("pg_dump", "pg_restore"), "--list", str(path)], capture_output=True, check=False
+    )
+    if listed.returncode:
+        raise ClusterError(f"nothing was dropped: the dump {path} cannot be read back")

@@ -1,0 +1,405 @@
+"""Runs a plan: one lock for the cluster, one transaction for each database, and nothing kept that is not as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from typing import NamedTuple
+
+import psycopg2
+from psycopg2 import errors
+from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
+
+from pgpillar import catalog, dump, scram, sql, text
+from pgpillar.connect import ClusterError, Gateway, explained
+from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Role, Secret
+from pgpillar.plan import Change, database_changes, plan
+
+LOCK = (0x70677069, 0x6C6C6172)  # "pgpi", "llar"
+READERS = 4
+LOGINS = 8
+ROUNDS = 3  # a bootstrap or a template may leave what only a second look shows
+
+# Who wants to read the server's log is not to find verifiers in it
+_QUIET = (
+    "log_statement = 'none'",
+    "log_min_error_statement = 'panic'",
+    "log_min_duration_statement = -1",
+    "log_transaction_sample_rate = 0",
+)
+
+Fetch = Callable[[str], str]
+
+
+class Outcome(NamedTuple):
+    """What a run did, and what it could not do: where, and why."""
+
+    changes: list[Change]
+    failures: dict[str, str]
+
+
+# Reading
+
+
+def read(gateway: Gateway, wanted: Cluster) -> Cluster:
+    """The cluster as it is, as far as pillar has a say in it."""
+    with closing(gateway.open()) as connection:
+        return _read(connection, gateway, wanted)
+
+
+def _read(connection, gateway: Gateway, wanted: Cluster) -> Cluster:
+    leaving = [name for name, role in wanted.roles.items() if role.state == ABSENT]
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    with _failing_well(gateway.endpoint.host):
+        current = catalog.read_cluster(connection, catalog.scope_of(wanted), leaving)
+    connection.rollback()
+    with ThreadPoolExecutor(READERS) as pool:
+        looked_into = dict(pool.map(partial(_look_into, gateway, wanted), _readable(current, wanted)))
+    current = replace(current, name=wanted.name, databases={**current.databases, **looked_into})
+    return replace(current, roles={**current.roles, **_proven(gateway, current, wanted)})
+
+
+def _readable(current: Cluster, wanted: Cluster) -> list[Database]:
+    return [
+        database
+        for name, database in current.databases.items()
+        if database.state == PRESENT and wanted.databases[name].state == PRESENT
+    ]
+
+
+def _look_into(gateway: Gateway, wanted: Cluster | None, database: Database) -> tuple[str, Database]:
+    schemas = wanted.databases[database.name].schemas if wanted else None
+    with closing(gateway.open(database.name)) as connection, _failing_well(f"database {database.name!r}"):
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        return database.name, catalog.read_inside(connection, database, schemas)
+
+
+@contextmanager
+def _failing_well(where: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.Error as error:
+        raise ClusterError(f"cannot read {where}: {explained(error)}") from None
+
+
+def _proven(gateway: Gateway, current: Cluster, wanted: Cluster) -> dict[str, Role]:
+    """Each role whose password fits holds that password; the others hold none. A login is the proof of last resort."""
+    asked = [role for name, role in wanted.roles.items() if role.password and name in current.roles]
+    verdicts = _by_verifier if current.server.superuser else partial(_by_login, gateway)
+    with ThreadPoolExecutor(LOGINS) as pool:
+        fitting = pool.map(verdicts, asked, [current.roles[role.name] for role in asked])
+        return {
+            role.name: replace(current.roles[role.name], password=role.password if fits else None)
+            for role, fits in zip(asked, fitting)
+        }
+
+
+def _by_verifier(wanted: Role, now: Role) -> bool:
+    return scram.fits(wanted.password.reveal(), now.password)
+
+
+def _by_login(gateway: Gateway, wanted: Role, now: Role) -> bool:
+    if scram.is_verifier(wanted.password.reveal()):
+        raise ClusterError(
+            f"cannot tell whether {wanted.name!r} has the verifier that pillar gives: "
+            f"{gateway.endpoint.user!r} may not read pg_authid; give the password itself"
+        )
+    return gateway.lets_in(wanted.name, wanted.password)
+
+
+def survey(gateway: Gateway, wanted: Cluster) -> Cluster:
+    """All that the cluster holds, and the inside of the databases that pillar names."""
+    with closing(gateway.open()) as connection, _failing_well(gateway.endpoint.host):
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        current = catalog.read_cluster(connection, catalog.Scope(passwords=False, extensions=False))
+    named = [current.databases[name] for name in wanted.databases if name in current.databases]
+    looker = partial(_look_into, gateway, None)
+    with ThreadPoolExecutor(READERS) as pool:
+        looked_into = dict(pool.map(looker, [database for database in named if database.state == PRESENT]))
+    return replace(current, name=wanted.name, databases={**current.databases, **looked_into})
+
+
+# What would be done
+
+
+def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> list[Change]:
+    """What ``converge`` would do now. Nothing is written."""
+    changes = plan(read(gateway, wanted), wanted)
+    _scripts(changes, fetch)
+    return changes
+
+
+def written(changes: Iterable[Change]) -> list[str]:
+    """The statements of a plan, with every secret hidden."""
+    return [statement for change in changes for statement in sql.texts(change)]
+
+
+def _scripts(changes: Iterable[Change], fetch: Fetch) -> dict[str, str]:
+    """The bootstrap scripts that a plan needs. One that is missing is missed before anything is done."""
+    return {change.database: fetch(change.detail[1]) for change in changes if change.kind == "bootstrap"}
+
+
+# Doing it
+
+
+def converge(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Outcome:
+    """Make the cluster as it is wanted, and say what that took."""
+    with closing(gateway.open()) as connection:
+        _wait_for_turn(connection, gateway)
+        current = _read(connection, gateway, wanted)
+        connection.set_session(isolation_level="READ COMMITTED", readonly=False, autocommit=True)
+        changes = plan(current, wanted)
+        if not changes:
+            return Outcome([], {})
+        return _Run(connection, gateway, current, wanted, _scripts(changes, fetch)).run(changes)
+
+
+def _wait_for_turn(connection, gateway: Gateway) -> None:
+    """Two highstates at once come one after the other. The lock goes with the connection."""
+    wait = gateway.endpoint.wait_for_others
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("select set_config('lock_timeout', %s, false)", [f"{max(wait * 1000, 1)}ms"])
+        cursor.execute("set statement_timeout = 0")
+        try:
+            cursor.execute("select pg_advisory_lock(%s, %s)", LOCK)
+        except errors.LockNotAvailable:
+            raise ClusterError(
+                f"another run has been working on this cluster for more than {wait} s{_holder(cursor)}; "
+                "wait for it, or end it, and run this again"
+            ) from None
+        cursor.execute("reset lock_timeout")
+        cursor.execute("reset statement_timeout")
+    connection.autocommit = False
+
+
+def _holder(cursor) -> str:
+    cursor.execute(
+        "select a.application_name, a.pid from pg_locks l join pg_stat_activity a using (pid)"
+        " where l.locktype = 'advisory' and l.granted and (l.classid, l.objid) = (%s, %s)",
+        LOCK,
+    )
+    return "".join(f" ({name}, backend {pid})" for name, pid in cursor.fetchall())
+
+
+class _Failed(Exception):
+    """A step that could not be made, as a sentence."""
+
+
+class _Run:
+    """One pass over a plan."""
+
+    def __init__(
+        self, connection, gateway: Gateway, current: Cluster, wanted: Cluster, scripts: dict[str, str]
+    ):
+        self.connection, self.gateway, self.current, self.wanted = connection, gateway, current, wanted
+        self.scripts = scripts
+        self.version = current.server.version
+        self.outcome = Outcome([], {})
+
+    def run(self, changes: list[Change]) -> Outcome:
+        for stage, some in groupby(changes, _stage):
+            work = list(some)
+            for where, share in _shares(stage, work):
+                if not self._attempt(where, partial(_STAGES[stage], self, share)):
+                    return self.outcome
+        return self.outcome
+
+    def _attempt(self, where: str, do: Callable[[], list[Change]]) -> bool:
+        """Do one share of the work. False where nothing more can be done after it."""
+        try:
+            self.outcome.changes.extend(do())
+        except (_Failed, ClusterError) as failure:
+            self.outcome.failures[where] = str(failure)
+        except psycopg2.Error as error:
+            self.outcome.failures[where] = explained(error)
+        return where != ROLES_STAGE and self._has_lock() or where not in self.outcome.failures
+
+    def _has_lock(self) -> bool:
+        return not self.connection.closed
+
+    # Roles: all of them in one transaction
+
+    def _roles(self, changes: list[Change]) -> list[Change]:
+        loud = [change for change in changes if change.kind != "set password"]
+        quiet = [change for change in changes if change.kind == "set password"]
+        with self._transaction(self.connection) as cursor:
+            for change in loud:
+                self._make(cursor, change)
+            if quiet and self.current.server.superuser:
+                for setting in _QUIET:
+                    cursor.execute(f"SET LOCAL {setting}")
+            for change in quiet:
+                self._make(cursor, change)
+            self._insist(self._roles_left(), "roles")
+        self._insist(self._passwords_left(quiet), "passwords")
+        return changes
+
+    def _roles_left(self) -> list[Change]:
+        scope = catalog.scope_of(self.wanted)._replace(databases=(), extensions=False)
+        current = catalog.read_cluster(self.connection, scope)
+        if current.server.superuser:
+            current = replace(current, roles={**current.roles, **_proven(self.gateway, current, self.wanted)})
+        else:
+            known = {
+                name: replace(role, password=self._password(name)) for name, role in current.roles.items()
+            }
+            current = replace(current, roles=known)
+        bare = replace(self.wanted, databases={}, roles=_staying(self.wanted))
+        return [
+            change
+            for change in plan(current, bare)
+            if change.kind != "join" or change.object in bare.memberships
+        ]
+
+    def _password(self, name: str) -> Secret | None:
+        wanted = self.wanted.roles.get(name)
+        return wanted.password if wanted else None
+
+    def _passwords_left(self, changes: list[Change]) -> list[Change]:
+        """Where verifiers cannot be read, the new passwords are tried once they are in force."""
+        if self.current.server.superuser:
+            return []
+        return [change for change in changes if not self.gateway.lets_in(change.object, change.detail)]
+
+    def _insist(self, left: list[Change], what: str) -> None:
+        if left:
+            raise _Failed(
+                f"the {what} are not as asked after the change: " + "; ".join(map(text.line, left[:5]))
+            )
+
+    # Databases: one transaction for each
+
+    def _database(self, changes: list[Change]) -> list[Change]:
+        name, done = changes[0].database, []
+        outside = [change for change in changes if change.kind in _BEFORE_CONNECTING]
+        for change in outside:
+            with self.connection.cursor() as cursor:
+                self._make(cursor, change)
+            done.append(change)
+        inside = [change for change in changes if change.kind not in _BEFORE_CONNECTING]
+        try:
+            with closing(self.gateway.open(name)) as connection, self._transaction(connection) as cursor:
+                done += self._settle(cursor, name, inside)
+        except BaseException:
+            self.outcome.changes.extend(outside)
+            raise
+        return done
+
+    def _settle(self, cursor, name: str, todo: list[Change]) -> list[Change]:
+        """Make the changes and look again, in the same transaction: what is not as asked is not kept."""
+        done = []
+        for _ in range(ROUNDS):
+            for change in todo:
+                self._make(cursor, change)
+            done += todo
+            todo = self._left(cursor.connection, name)
+            if not todo:
+                return done
+        raise _Failed("it is not as asked after the change: " + "; ".join(map(text.line, todo[:5])))
+
+    def _left(self, connection, name: str) -> list[Change]:
+        wanted = self.wanted.databases[name]
+        now = catalog.read_databases(connection, [name])[name]
+        now = catalog.read_inside(connection, now, wanted.schemas)
+        return database_changes(now, wanted, self.wanted, self.current.server)
+
+    def _bootstrap(self, cursor, change: Change) -> None:
+        for statement in sql.statements(change, self.version):
+            cursor.execute(statement)
+        try:
+            cursor.execute(self.scripts[change.database])
+        except psycopg2.Error as error:
+            raise _Failed(f"{change.detail[1]} failed and left nothing behind: {explained(error)}") from None
+        if cursor.connection.info.transaction_status != TRANSACTION_STATUS_INTRANS:
+            raise _Failed(
+                f"{change.detail[1]} ends its transaction itself; take COMMIT and ROLLBACK out of it"
+            )
+        cursor.execute("RESET ROLE; SET LOCAL search_path TO pg_catalog")
+
+    # Farewells: each on its own
+
+    def _farewell(self, changes: list[Change]) -> list[Change]:
+        for change in changes:
+            if change.kind == "drop database":
+                dump.before_drop(
+                    self.connection, self.gateway, self.current.databases[change.object], self.version
+                )
+            if change.kind == "drop role":
+                self._disown(change)
+            with self.connection.cursor() as cursor:
+                self._make(cursor, change)
+        return changes
+
+    def _disown(self, change: Change) -> None:
+        for database, _ in change.detail:
+            with closing(self.gateway.open(database)) as connection, self._transaction(connection) as cursor:
+                for statement in sql.disown(change.object.name, change.object.reassign_to):
+                    cursor.execute(statement)
+
+    # One statement
+
+    @contextmanager
+    def _transaction(self, connection):
+        connection.autocommit = False
+        with connection, connection.cursor() as cursor:
+            yield cursor
+        connection.autocommit = True
+
+    def _make(self, cursor, change: Change) -> None:
+        if change.kind == "bootstrap":
+            self._bootstrap(cursor, change)
+            return
+        try:
+            for statement in sql.statements(change, self.version):
+                cursor.execute(statement)
+        except errors.LockNotAvailable as error:
+            raise _Failed(
+                f"{text.line(change)}: {explained(error)}{self._holders(change.database)}"
+            ) from None
+        except psycopg2.Error as error:
+            raise _Failed(f"{text.line(change)}: {explained(error)}") from None
+
+    def _holders(self, database: str | None) -> str:
+        """Who has been holding locks in a database for longer than we waited."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "select a.pid, a.usename, a.application_name, a.state from pg_stat_activity a"
+                " where a.datname = %s and a.xact_start < now() - make_interval(secs => %s) and a.pid <> pg_backend_pid()"
+                " and exists (select from pg_locks l where l.pid = a.pid and l.granted and l.relation is not null)",
+                [database, self.gateway.endpoint.lock_timeout],
+            )
+            found = [
+                f"backend {pid} of {user!r} ({name or 'unnamed'}, {state})"
+                for pid, user, name, state in cursor
+            ]
+        return f"; it may be {' or '.join(found)}" if found else ""
+
+
+def _staying(wanted: Cluster) -> dict[str, Role]:
+    return {name: role for name, role in wanted.roles.items() if role.state == PRESENT}
+
+
+_BEFORE_CONNECTING = ("create database", "open database")
+_FAREWELLS = ("quarantine database", "drop database", "drop role")
+ROLES_STAGE, DATABASE_STAGE, FAREWELL_STAGE = "roles", "database", "farewell"
+_STAGES = {ROLES_STAGE: _Run._roles, DATABASE_STAGE: _Run._database, FAREWELL_STAGE: _Run._farewell}
+
+
+def _stage(change: Change) -> str:
+    if change.kind in _FAREWELLS:
+        return FAREWELL_STAGE
+    return DATABASE_STAGE if change.database else ROLES_STAGE
+
+
+def _shares(stage: str, changes: list[Change]) -> Iterator[tuple[str, list[Change]]]:
+    """The pieces of a stage that succeed or fail on their own, with what to call them."""
+    if stage == ROLES_STAGE:
+        yield ROLES_STAGE, changes
+        return
+    for (group, name), some in groupby(changes, text.place):
+        yield f"{group.removesuffix('s')} {name!r}", list(some)

@@ -1,0 +1,191 @@
+"""What a cluster is, as frozen values. What pillar wants and what a server has are the same types."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
+
+PUBLIC = "public"  # PostgreSQL reserves the name, so no role can be called this
+LATEST = "latest"
+EVERYWHERE = ""  # the schema of a default grant that holds in every schema
+BY_OWNER = ""  # the grantor of a grant that the owner of the object made
+
+PRESENT, QUARANTINED, ABSENT = "present", "quarantined", "absent"
+
+NOTHING: Mapping = MappingProxyType({})
+
+
+class Trouble(Exception):
+    """What a person has to mend, in sentences meant for that person."""
+
+
+class Secret:
+    """A password. It can be compared and revealed, and it never shows itself."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str):
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(********)"
+
+    __str__ = __repr__
+
+    def __reduce__(self):
+        raise TypeError("a Secret is not to be stored or sent")
+
+
+class Grant(NamedTuple):
+    """One privilege on one object. A path that ends at the schema means every such object in it."""
+
+    kind: str  # database, schema, table, column, sequence, routine
+    path: tuple[str, ...]
+    privilege: str
+    grantee: str
+    grantable: bool = False
+    grantor: str = BY_OWNER
+
+
+class DefaultGrant(NamedTuple):
+    """One privilege that an object gets when its creator makes it."""
+
+    creator: str
+    schema: str
+    kind: str
+    privilege: str
+    grantee: str
+    grantable: bool = False
+
+
+class Membership(NamedTuple):
+    role: str
+    member: str
+    admin: bool = False
+    inherit: bool = True
+    set: bool = True
+
+
+class Object(NamedTuple):
+    """A table, sequence, routine or type that exists. A bound sequence follows its table's owner."""
+
+    kind: str
+    path: tuple[str, ...]
+    owner: str
+    bound: bool = False
+
+
+@dataclass(frozen=True)
+class Role:
+    name: str
+    state: str = PRESENT
+    login: bool = False
+    inherit: bool = True
+    attributes: frozenset[str] = frozenset()
+    connection_limit: int = -1
+    valid_until: datetime | None = None
+    settings: frozenset[tuple[str, str]] = frozenset()
+    password: Secret | str | None = field(default=None, repr=False)  # str: the verifier that a server keeps
+    reassign_to: str | None = None
+
+
+@dataclass(frozen=True)
+class Schema:
+    name: str
+    owner: str | None = None  # None: whoever owns it
+    required: bool = True  # public is closed where it is there, and not made where it is not
+
+
+@dataclass(frozen=True)
+class Extension:
+    name: str
+    version: str | None = None  # None: any; LATEST: what the server offers
+    schema: str | None = None
+
+
+@dataclass(frozen=True)
+class Database:
+    name: str
+    owner: str
+    state: str = PRESENT
+    unfinished: bool = False  # made by pgpillar, and cut off before it was whole
+    connection_limit: int = -1
+    encoding: str | None = None
+    locale: str | None = None
+    template: str | None = None
+    bootstrap: str | None = None
+    settings: frozenset[tuple[str, str]] = frozenset()
+    role_settings: frozenset[tuple[str, str, str]] = frozenset()
+    schemas: Mapping[str, Schema] = field(default_factory=dict)
+    extensions: Mapping[str, Extension] = field(default_factory=dict)
+    grants: frozenset[Grant] = frozenset()
+    default_grants: frozenset[DefaultGrant] = frozenset()
+    creators: frozenset[str] = frozenset()  # the roles whose new objects get default grants
+    objects: tuple[Object, ...] | None = None  # None: not known, as in pillar
+
+
+@dataclass(frozen=True)
+class Server:
+    """What only a live server can tell."""
+
+    version: int
+    admin: str
+    superuser: bool
+    extensions: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # name: default version, then all of them
+    dependents: Mapping[str, tuple[tuple[str, bool], ...]] = field(
+        default_factory=dict
+    )  # role: (database, does it own there?)
+    grantors: Mapping[tuple[str, str], tuple[str, ...]] = field(
+        default_factory=dict
+    )  # who gave (role, member)
+    public_owner: str = "pg_database_owner"  # who owns the schema public of a new database
+
+
+@dataclass(frozen=True)
+class Cluster:
+    name: str
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    memberships: frozenset[Membership] = frozenset()
+    databases: Mapping[str, Database] = field(default_factory=dict)
+    server: Server | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How to reach a cluster as its admin."""
+
+    host: str
+    port: int = 5432
+    hostaddr: str | None = None
+    sslmode: str = "verify-full"
+    sslmode_reason: str | None = None
+    ca: str | None = None
+    ca_file: str | None = None
+    user: str = "postgres"
+    database: str = "postgres"
+    password: Secret | None = None
+    run_as: str | None = None  # the system user that the socket's peer authentication wants
+    minion: tuple[str, ...] = ()
+    lock_timeout: int = 10
+    statement_timeout: int = 600
+    wait_for_others: int = 300
+    dumps: str = "/var/backups/pgpillar"
+
+    @property
+    def is_socket(self) -> bool:
+        return self.host.startswith("/")

@@ -1,0 +1,551 @@
+"""Pillar to model: every fault found in one pass, each with its path and what would be right."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from pgpillar import access as levels
+from pgpillar.access import Access, Layout
+from pgpillar.model import (
+    ABSENT,
+    LATEST,
+    NOTHING,
+    PRESENT,
+    QUARANTINED,
+    Cluster,
+    Database,
+    Endpoint,
+    Extension,
+    Membership,
+    Role,
+    Schema,
+    Trouble,
+)
+from pgpillar.shape import (
+    Address,
+    Choice,
+    Either,
+    Key,
+    Kind,
+    ListOf,
+    MapOf,
+    Moment,
+    Name,
+    Notes,
+    Number,
+    Password,
+    Path,
+    Problem,
+    Reserved,
+    Section,
+    Settings,
+    Text,
+    nearest,
+)
+
+ROOT = Path(("postgresql",))
+SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+PEM = r"(?s)\s*-----BEGIN CERTIFICATE-----.+-----END CERTIFICATE-----\s*"
+
+
+class PillarError(Trouble):
+    """The pillar cannot be used; ``problems`` says all that is wrong with it."""
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = sorted(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        super().__init__(
+            "\n".join([f"pillar has {head}; nothing was applied", *(f"- {p}" for p in self.problems)])
+        )
+
+
+class Declared(NamedTuple):
+    endpoint: Endpoint
+    cluster: Cluster
+
+
+class Extensions(Kind):
+    """A list of names, or a mapping of name to version or {version, schema}."""
+
+    expected = "a list of extensions"
+    _one = Section(
+        {
+            "version": Key(Text("a version"), "the version to hold, or 'latest'"),
+            "schema": Key(Name(), "where its objects go; public if left out"),
+        },
+        short="version",
+    )
+
+    def read(self, value, path, notes):
+        if isinstance(value, (list, tuple)):
+            value = {name: None for name in value if isinstance(name, str) or self.refuse(name, path, notes)}
+        read = MapOf(Name(), self._one).read(value, path, notes)
+        return {name: Extension(name, entry["version"], entry["schema"]) for name, entry in read.items()}
+
+
+ACCESS = MapOf(Reserved(), Choice(*levels.LEVELS))
+GROUP_ACCESS = MapOf(Name(), Either(Choice(*levels.LEVELS), MapOf(Name(), Choice(*levels.LEVELS))))
+LIMIT = Number(-1)
+
+ADMIN = Section(
+    {
+        "user": Key(Name(), "the role that administers the cluster", "postgres"),
+        "database": Key(Name(), "the database it connects to first", "postgres"),
+        "password": Key(Password(), "its password; keep it in a secrets file"),
+        "run_as": Key(Text("a system user"), "the system user that peer authentication wants on a socket"),
+        "minion": Key(
+            ListOf(Text("a minion id"), alone=True),
+            "which minions administer it; all that may, if left out",
+            (),
+        ),
+    },
+    short="user",
+)
+
+CLUSTER = Section(
+    {
+        "host": Key(
+            Text("a host name or a socket directory", r"[^\s,]+"),
+            "the name its certificate is verified against, or the directory of its socket",
+            required=True,
+        ),
+        "hostaddr": Key(Address(), "the address to dial; host is still what is verified"),
+        "port": Key(Number(1, 65535), "its port", 5432),
+        "sslmode": Key(Choice(*SSLMODES), "how the server is verified", "verify-full"),
+        "sslmode_reason": Key(Text(), "why sslmode is weaker than verify-full"),
+        "ca": Key(Text("a PEM certificate", PEM), "the CA certificates, as PEM"),
+        "ca_file": Key(Text("an absolute path", r"/.+"), "a file with the CA certificates"),
+        "admin": Key(ADMIN, "who administers it"),
+        "discovery": Key(
+            Choice("static", "mine", "consul"), "where its primary and replicas are found", "static"
+        ),
+        "lock_timeout": Key(Number(1, 3600), "seconds to wait for a lock on an object", 10),
+        "statement_timeout": Key(Number(1, 86400), "seconds that one statement may take", 600),
+        "wait_for_others": Key(Number(0, 86400), "seconds to wait for another highstate to finish", 300),
+        "dumps": Key(
+            Text("an absolute path", r"/.+"), "where dumps of dropped databases go", "/var/backups/pgpillar"
+        ),
+    }
+)
+
+SCHEMA = Section(
+    {
+        "owner": Key(Reserved(), "who owns it; the owner of the database if left out"),
+        "access": Key(ACCESS, "role: read, write or owner", NOTHING),
+    },
+    short="owner",
+)
+
+DATABASE = Section(
+    {
+        "owner": Key(Reserved(), "the user or group that owns it"),
+        "cluster": Key(Name(), "the cluster it is in; may be left out where there is one"),
+        "state": Key(Choice(PRESENT, QUARANTINED, ABSENT), "present, quarantined or absent", PRESENT),
+        "schemas": Key(MapOf(Name(), SCHEMA), "schema: {owner, access}", NOTHING),
+        "access": Key(ACCESS, "role: read, write or owner", NOTHING),
+        "extensions": Key(Extensions(), "what CREATE EXTENSION is to make", NOTHING),
+        "bootstrap": Key(
+            Text("a salt:// address", r"salt://.+"), "SQL to run once, when the database is new"
+        ),
+        "connection_limit": Key(LIMIT, "how many connections it takes; -1 for any number", -1),
+        "settings": Key(Settings(), "setting: value", frozenset()),
+        "encoding": Key(Text("an encoding", r"[A-Za-z0-9_-]+"), "its encoding when it is made"),
+        "locale": Key(Text("a locale", r"[\w.@-]+"), "its locale when it is made"),
+        "template": Key(Name(), "the database it is copied from when it is made"),
+    },
+    short="owner",
+    expected="an owner or a mapping",
+)
+
+ROLE_KEYS = {
+    "groups": Key(ListOf(Name(), alone=True), "the groups it is in", ()),
+    "cluster": Key(
+        ListOf(Name(), alone=True), "the clusters it is on; those of its databases if left out", ()
+    ),
+    "state": Key(Choice(PRESENT, ABSENT), "present or absent", PRESENT),
+    "reassign_to": Key(Reserved(), "who gets what it owns when it goes"),
+    "settings": Key(Settings(), "setting: value", frozenset()),
+    "access": Key(GROUP_ACCESS, "database: level, or database: {schema: level}", NOTHING),
+}
+
+USER = Section(
+    {
+        "password": Key(Password(), "its password; keep it in a secrets file"),
+        "run_as": Key(Text("a system user"), "the system user that may read its client files"),
+        "valid_until": Key(Moment(), "when its password ends"),
+        "connection_limit": Key(LIMIT, "how many connections it may have; -1 for any number", -1),
+        "attributes": Key(
+            ListOf(Choice("createdb", "createrole", "replication", "bypassrls"), alone=True),
+            "what else it may do",
+            (),
+        ),
+        **ROLE_KEYS,
+    },
+    expected="a mapping with a password",
+)
+GROUP = Section(ROLE_KEYS)
+
+POOL = Section(
+    {
+        "database": Key(Name(), "the database it leads to", required=True),
+        "user": Key(Reserved(), "the user it logs in as", required=True),
+        "target": Key(Choice("primary", "replica"), "primary or replica", "primary"),
+        "mode": Key(
+            Choice("session", "transaction", "statement"), "when a connection is given back", "transaction"
+        ),
+        "size": Key(Number(1, 100000), "how many server connections it may hold"),
+    }
+)
+
+TREE = Section(
+    {
+        "clusters": Key(MapOf(Name(), CLUSTER), "name: {host, …}", NOTHING),
+        "databases": Key(MapOf(Name(), DATABASE), "database: owner", NOTHING),
+        "users": Key(MapOf(Reserved(), USER), "user: {password: …}", NOTHING),
+        "groups": Key(MapOf(Reserved(), GROUP), "group: {access: …}", NOTHING),
+        "pools": Key(MapOf(Name(), POOL), "pool: {database, user, …}", NOTHING),
+    }
+)
+
+
+def read(tree: Mapping) -> dict[str, Declared]:
+    """Each declared cluster, by name. ``tree`` is what stands under ``postgresql`` in pillar."""
+    notes = Notes()
+    declared = _Reader(TREE.read(tree, ROOT, notes), notes).clusters()
+    if notes.problems:
+        raise PillarError(notes.problems)
+    return declared
+
+
+def administered(tree: object, minion: str) -> list[str]:
+    """The clusters that a minion administers. Nothing is checked here: that is for ``read``, which can say it well."""
+    clusters = tree.get("clusters") if isinstance(tree, Mapping) else None
+    if not isinstance(clusters, Mapping):
+        return []
+    return sorted(
+        name for name, entry in clusters.items() if isinstance(name, str) and _is_for(entry, minion)
+    )
+
+
+def _is_for(entry: object, minion: str) -> bool:
+    admin = entry.get("admin") if isinstance(entry, Mapping) else None
+    named = admin.get("minion") if isinstance(admin, Mapping) else None
+    return not named or minion in ([named] if isinstance(named, str) else named)
+
+
+class _Reader:
+    """One reading of a pillar whose values have the right shape: what they say of each other is settled here."""
+
+    def __init__(self, tree: Mapping, notes: Notes):
+        self.tree = tree or TREE.read({}, ROOT, Notes())
+        self.notes = notes
+        self.roles: Mapping = {**self.tree["groups"], **self.tree["users"]}
+        self.cluster_of = {
+            name: self._cluster_of(name, entry) for name, entry in self.tree["databases"].items()
+        }
+        self.access = self._all_access()
+
+    def clusters(self) -> dict[str, Declared]:
+        self._check_roles()
+        self._check_databases()
+        at = self._whereabouts()
+        return {
+            name: Declared(self._endpoint(name, entry), self._cluster(name, entry, at))
+            for name, entry in self.tree["clusters"].items()
+        }
+
+    # Where a thing stands in pillar
+
+    def _role_path(self, name: str) -> Path:
+        return ROOT / ("users" if name in self.tree["users"] else "groups") / name
+
+    def _database_path(self, name: str) -> Path:
+        return ROOT / "databases" / name
+
+    # Who is where
+
+    def _cluster_of(self, name: str, entry: Mapping) -> str | None:
+        """The cluster of a database."""
+        return self._known_cluster(entry["cluster"], self._database_path(name) / "cluster")
+
+    def _known_cluster(self, cluster: str | None, path: Path) -> str | None:
+        known = self.tree["clusters"]
+        if cluster in known:
+            return cluster
+        if cluster is not None:
+            return self.notes.add(path, f"there is no cluster {cluster!r}", nearest(cluster, known))
+        if len(known) == 1:
+            return next(iter(known))
+        message = (
+            f"there are {len(known)} clusters, so one is to be named" if known else "there is no cluster"
+        )
+        return self.notes.add(
+            path, message, nearest("", known) if known else "declare one in postgresql:clusters"
+        )
+
+    def _all_access(self) -> dict[str, list[tuple[Access, Path]]]:
+        """Each database's access entries, whether they stand with the database, a schema or a role."""
+        found = defaultdict(list)
+        for name, entry in self.tree["databases"].items():
+            path = self._database_path(name)
+            for role, level in entry["access"].items():
+                found[name].append((Access(role, level), path / "access" / role))
+            for schema, inner in entry["schemas"].items():
+                for role, level in inner["access"].items():
+                    found[name].append(
+                        (Access(role, level, schema), path / "schemas" / schema / "access" / role)
+                    )
+        for role, entry in self.roles.items():
+            for database, what in entry["access"].items():
+                path = self._role_path(role) / "access" / database
+                if database not in self.tree["databases"]:
+                    known = nearest(database, self.tree["databases"])
+                    self.notes.add(path, f"there is no database {database!r}", known)
+                    continue
+                for schema, level in what.items() if isinstance(what, Mapping) else [(None, what)]:
+                    found[database].append((Access(role, level, schema), path / schema if schema else path))
+        return found
+
+    def _whereabouts(self) -> dict[str, set[str]]:
+        """The clusters that each role is on."""
+        used = defaultdict(set)
+        for name, cluster in self.cluster_of.items():
+            for role, _ in self._mentions(name):
+                used[role].add(cluster)
+        return {name: self._clusters_of_role(name, entry, used) for name, entry in self.roles.items()}
+
+    def _mentions(self, database: str) -> Iterable[tuple[str, Path]]:
+        """Every role that a declared database names, with the place where it does."""
+        entry, path = self.tree["databases"][database], self._database_path(database)
+        if entry["state"] != PRESENT:
+            return
+        if entry["owner"]:
+            yield entry["owner"], path / "owner"
+        for schema, inner in entry["schemas"].items():
+            if inner["owner"]:
+                yield inner["owner"], path / "schemas" / schema / "owner"
+        for access, where in self.access[database]:
+            yield access.role, where
+
+    def _clusters_of_role(self, name: str, entry: Mapping, used: Mapping[str, set[str]]) -> set[str]:
+        path, clusters = self._role_path(name), self.tree["clusters"]
+        if entry["cluster"]:
+            said = {self._known_cluster(cluster, path / "cluster") for cluster in entry["cluster"]} - {None}
+            for cluster in used[name] - said - {None}:
+                fix = f"add {cluster!r} to it"
+                self.notes.add(path / "cluster", f"{name!r} is used on cluster {cluster!r} as well", fix)
+            return said
+        if entry["state"] == ABSENT or len(clusters) == 1:
+            return set(clusters)
+        found = used[name].union(*(used[group] for group in self._groups_above(name))) - {None}
+        if not found and clusters:
+            self.notes.add(
+                path, f"nothing says which cluster {name!r} is on", "add cluster: " + " or ".join(clusters)
+            )
+        return found
+
+    def _groups_above(self, name: str) -> set[str]:
+        above, todo = set(), [name]
+        while todo:
+            groups = set(self.roles.get(todo.pop(), {"groups": ()})["groups"]) - above
+            above |= groups
+            todo += groups
+        return above
+
+    # What cannot be
+
+    def _check_roles(self) -> None:
+        for name in self.tree["users"].keys() & self.tree["groups"].keys():
+            self.notes.add(
+                ROOT / "groups" / name, f"{name!r} is a user as well", "give one of them another name"
+            )
+        for name, entry in self.roles.items():
+            path = self._role_path(name)
+            for group in entry["groups"]:
+                self._check_group(name, group, path / "groups")
+            if entry["state"] == PRESENT:
+                self._check_secret(name, entry, path)
+            if entry["reassign_to"]:
+                self._check_reassign(name, entry, path)
+
+    def _check_secret(self, name: str, entry: Mapping, path: Path) -> None:
+        if name in self.tree["users"] and not entry["password"]:
+            self.notes.add(
+                path, f"user {name!r} has no password", "put one in a secrets file that this minion sees"
+            )
+
+    def _check_reassign(self, name: str, entry: Mapping, path: Path) -> None:
+        path = path / "reassign_to"
+        if entry["state"] == PRESENT:
+            self.notes.add(
+                path, f"{name!r} stays, so nothing is reassigned", "add state: absent, or take it out"
+            )
+        self._check_exists(entry["reassign_to"], path)
+
+    def _check_group(self, name: str, group: str, path: Path) -> None:
+        if group.startswith("pg_"):
+            return
+        if group not in self.tree["groups"]:
+            known = nearest(group, self.tree["groups"])
+            self.notes.add(path, f"there is no group {group!r}", f"declare it in postgresql:groups ({known})")
+        elif name in {group, *self._groups_above(group)}:
+            self.notes.add(
+                path, f"{name!r} would be a member of itself through {group!r}", "take one of the two out"
+            )
+
+    def _check_databases(self) -> None:
+        for name, entry in self.tree["databases"].items():
+            path = self._database_path(name)
+            if entry["state"] == PRESENT and not entry["owner"]:
+                self.notes.add(path, "'owner' is missing", f"write {name}: the user or group that owns it")
+            for role, where in self._mentions(name):
+                self._check_exists(role, where)
+            for extension in entry["extensions"].values():
+                if extension.schema not in {None, "public", *entry["schemas"]}:
+                    where = path / "extensions" / extension.name / "schema"
+                    self.notes.add(
+                        where,
+                        f"there is no schema {extension.schema!r}",
+                        nearest(extension.schema, entry["schemas"]),
+                    )
+            for one, where in self.access[name]:
+                self._check_access(entry, one, where)
+
+    def _check_exists(self, role: str, path: Path) -> None:
+        if role not in self.roles:
+            fix = "add it to postgresql:users (in a secrets file) or postgresql:groups"
+            self.notes.add(path, f"there is no user or group {role!r}", f"{fix}; {nearest(role, self.roles)}")
+        elif self.roles[role]["state"] == ABSENT:
+            self.notes.add(path, f"{role!r} is to be absent", "name another role, or let it stay")
+
+    def _check_access(self, entry: Mapping, one: Access, path: Path) -> None:
+        if one.schema is None:
+            return
+        if one.schema not in {"public", *entry["schemas"]}:
+            self.notes.add(path, f"there is no schema {one.schema!r}", nearest(one.schema, entry["schemas"]))
+        elif one.level == levels.OWNER and self._schema_owner(entry, one.schema) == entry["owner"]:
+            message = f"owning schema {one.schema!r} would mean owning the database, for {entry['owner']!r} owns both"
+            self.notes.add(path, message, "give the schema an owner of its own")
+
+    def _schema_owner(self, entry: Mapping, schema: str) -> str | None:
+        return entry["schemas"].get(schema, {"owner": None})["owner"] or entry["owner"]
+
+    # The model
+
+    def _endpoint(self, name: str, entry: Mapping) -> Endpoint:
+        path = ROOT / "clusters" / name
+        admin = entry["admin"] or ADMIN.read({}, path, Notes())
+        socket = (entry["host"] or "").startswith("/")
+        self._check_tls(entry, path, socket)
+        for role in (r for r in self.roles if r == admin["user"]):
+            self.notes.add(
+                self._role_path(role), f"{role!r} is the admin of cluster {name!r}", "choose another name"
+            )
+        keys = {field.name for field in dataclasses.fields(Endpoint)} & set(CLUSTER.keys)
+        return Endpoint(**{key: entry[key] for key in keys}, **admin)
+
+    def _check_tls(self, entry: Mapping, path: Path, socket: bool) -> None:
+        if socket and entry["hostaddr"]:
+            self.notes.add(
+                path / "hostaddr", "a socket has no address", "take hostaddr out, or make host a name"
+            )
+        if entry["ca"] and entry["ca_file"]:
+            self.notes.add(path / "ca_file", "the CA is given twice", "keep either ca or ca_file")
+        if not socket and entry["sslmode"] != "verify-full" and not entry["sslmode_reason"]:
+            message = f"{entry['sslmode']} does not verify that the server is {entry['host']!r}"
+            self.notes.add(path / "sslmode", message, "use verify-full, or say why not in sslmode_reason")
+
+    def _cluster(self, name: str, entry: Mapping, at: Mapping[str, set[str]]) -> Cluster:
+        here = {role for role, clusters in at.items() if name in clusters}
+        databases = {
+            db: self.tree["databases"][db] for db, cluster in self.cluster_of.items() if cluster == name
+        }
+        layouts = {
+            db: self._layout(db, entry) for db, entry in databases.items() if entry["state"] == PRESENT
+        }
+        joins = self._memberships(here, layouts.values())
+        members = _members(joins)
+        self._check_circles(members)
+        return Cluster(
+            name=name,
+            roles={role: self._role(role) for role in sorted(here)},
+            memberships=joins,
+            databases={
+                db: _database(db, entry, layouts.get(db), members) for db, entry in sorted(databases.items())
+            },
+        )
+
+    def _role(self, name: str) -> Role:
+        entry = self.roles[name]
+        same = ("state", "reassign_to", "settings")
+        role = Role(name, **{key: entry[key] for key in same})
+        if name not in self.tree["users"]:
+            return role
+        same = ("password", "valid_until", "connection_limit")
+        attributes = frozenset(entry["attributes"])
+        return dataclasses.replace(
+            role, login=True, attributes=attributes, **{key: entry[key] for key in same}
+        )
+
+    def _layout(self, name: str, entry: Mapping) -> Layout:
+        owner = entry["owner"] or ""
+        schemas = {"public": Schema("public", None, required=False)}
+        for schema, inner in entry["schemas"].items():
+            schemas[schema] = Schema(schema, inner["owner"] or owner)
+        known = tuple(one for one, _ in self.access[name] if one.schema is None or one.schema in schemas)
+        return Layout(owner, schemas, entry["extensions"], known)
+
+    def _memberships(self, here: set[str], layouts: Iterable[Layout]) -> frozenset[Membership]:
+        joins = {
+            Membership(group, role)
+            for role in here
+            if self.roles[role]["state"] == PRESENT
+            for group in self.roles[role]["groups"]
+            if group in here or group.startswith("pg_")
+        }
+        return frozenset(joins.union(*map(levels.memberships, layouts)))
+
+    def _check_circles(self, members: Mapping[str, set[str]]) -> None:
+        for role in (role for role, inside in members.items() if role in inside):
+            self.notes.add(
+                self._role_path(role), f"{role!r} would be a member of itself", "take out one of the accesses"
+            )
+
+
+def _database(name: str, entry: Mapping, layout: Layout | None, members: Mapping[str, set[str]]) -> Database:
+    same = ("state", "connection_limit", "encoding", "locale", "template", "bootstrap", "settings")
+    database = Database(name, entry["owner"] or "", **{key: entry[key] for key in same})
+    if layout is None:
+        return database
+    return dataclasses.replace(
+        database,
+        schemas=layout.schemas,
+        extensions=layout.extensions,
+        grants=levels.grants(layout),
+        default_grants=levels.default_grants(layout, members),
+        creators=levels.creators(layout, members),
+        role_settings=levels.acts_as(layout),
+    )
+
+
+def _members(joins: Iterable[Membership]) -> dict[str, set[str]]:
+    """Who is in each role, at any depth."""
+    direct = defaultdict(set)
+    for join in joins:
+        direct[join.role].add(join.member)
+    return {role: _reached(role, direct) for role in list(direct)}
+
+
+def _reached(role: str, direct: Mapping[str, set[str]]) -> set[str]:
+    found, todo = set(), list(direct[role])
+    while todo:
+        member = todo.pop()
+        if member not in found:
+            found.add(member)
+            todo += direct.get(member, ())
+    return found

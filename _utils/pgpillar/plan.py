@@ -1,0 +1,489 @@
+"""What has to change so that one cluster becomes the other. Pure: two models in, an ordered list out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from pgpillar.access import OF_OWNER
+from pgpillar.model import (
+    ABSENT,
+    BY_OWNER,
+    EVERYWHERE,
+    LATEST,
+    PRESENT,
+    PUBLIC,
+    QUARANTINED,
+    Cluster,
+    Database,
+    DefaultGrant,
+    Grant,
+    Membership,
+    Object,
+    Role,
+    Schema,
+    Server,
+    Trouble,
+)
+
+
+class PlanError(Trouble):
+    """What is asked cannot be reached from here; ``refusals`` says why, a sentence each."""
+
+    def __init__(self, refusals: Iterable[str]):
+        self.refusals = list(refusals)
+        super().__init__("\n".join(self.refusals))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One step. ``database`` is where it is made, and None for what the whole cluster shares."""
+
+    kind: str
+    object: object
+    detail: object = None
+    destructive: bool = False
+    database: str | None = None
+
+
+class Rights(NamedTuple):
+    """Privileges that one statement grants or revokes on objects of one kind."""
+
+    kind: str
+    paths: tuple[tuple[str, ...], ...]
+    privileges: tuple[str, ...]
+    grantee: str
+    grantor: str = BY_OWNER
+    option_only: bool = False  # take back the right to pass it on, and leave the privilege
+    cascade: bool = False
+
+
+class DefaultRights(NamedTuple):
+    creator: str
+    schema: str
+    kind: str
+    privileges: tuple[str, ...]
+    grantee: str
+
+
+def plan(current: Cluster, wanted: Cluster) -> list[Change]:
+    """The changes that make ``current`` as ``wanted``, in the order in which they can be made."""
+    refusals = [*_refusals(current, wanted)]
+    if refusals:
+        raise PlanError(refusals)
+    changes = [*_roles(current, wanted), *_memberships(current, wanted)]
+    for name in sorted(wanted.databases):
+        changes += database_changes(
+            current.databases.get(name), wanted.databases[name], wanted, current.server
+        )
+    return changes + [*_farewells(current, wanted)]
+
+
+# Roles
+
+
+def _roles(current: Cluster, wanted: Cluster) -> Iterator[Change]:
+    for name, role in sorted(wanted.roles.items()):
+        if role.state == PRESENT:
+            now = current.roles.get(name)
+            if now is None:
+                yield Change("create role", role)
+            yield from _role(now or _newborn(role), role)
+
+
+def _newborn(role: Role) -> Role:
+    """What CREATE ROLE leaves to be done: the password and the settings."""
+    return replace(role, password=None, settings=frozenset())
+
+
+def _role(now: Role, role: Role) -> Iterator[Change]:
+    options = tuple((key, getattr(role, key)) for key in _OPTIONS if getattr(now, key) != getattr(role, key))
+    lost, gained = now.attributes - role.attributes, role.attributes - now.attributes
+    options += tuple((flag, False) for flag in sorted(lost)) + tuple((flag, True) for flag in sorted(gained))
+    if options:
+        yield Change("alter role", role.name, options)
+    if role.password is not None and now.password != role.password:
+        yield Change("set password", role.name, role.password)
+    yield from _settings("role setting", role.name, now.settings, role.settings)
+
+
+_OPTIONS = ("login", "inherit", "connection_limit", "valid_until")
+
+
+def _settings(
+    what: str, name: str, now: frozenset, wanted: frozenset, database: str | None = None
+) -> Iterator[Change]:
+    """Settings are tuples whose last part is the value and whose other parts say which setting it is."""
+    kept = {setting[:-1] for setting in wanted}
+    for setting in sorted(now - wanted):
+        if setting[:-1] not in kept:
+            yield Change(f"reset {what}", name, setting, database=database)
+    for setting in sorted(wanted - now):
+        yield Change(f"set {what}", name, setting, database=database)
+
+
+# Memberships: they belong to the member, so those of roles that pillar does not name are left alone.
+
+
+def _memberships(current: Cluster, wanted: Cluster) -> Iterator[Change]:
+    managed = {name for name, role in wanted.roles.items() if role.state == PRESENT}
+    excess = {join for join in current.memberships if join.member in managed} - wanted.memberships
+    grantors = current.server.grantors if current.server else {}
+    for join in sorted(excess):
+        yield Change("leave", join, grantors.get((join.role, join.member), ()), destructive=True)
+    for join in sorted(wanted.memberships - current.memberships) + sorted(_of_the_admin(current, wanted)):
+        yield Change("join", join)
+
+
+def _of_the_admin(current: Cluster, wanted: Cluster) -> set[Membership]:
+    """An admin that is no superuser can only act for roles that it is a member of."""
+    server = current.server
+    if server is None or server.superuser:
+        return set()
+    held = {
+        join.role for join in current.memberships if join.member == server.admin and join.inherit and join.set
+    }
+    return {Membership(role, server.admin) for role in _acted_for(current, wanted) - held}
+
+
+def _acted_for(current: Cluster, wanted: Cluster) -> set[str]:
+    roles = set()
+    for name, database in wanted.databases.items():
+        now = current.databases.get(name)
+        if database.state == PRESENT or now:
+            roles |= database.creators | {database.owner, *(s.owner for s in database.schemas.values())}
+    for name, role in wanted.roles.items():
+        if role.state == ABSENT and name in current.roles:
+            roles |= {name, role.reassign_to}
+    return roles & set(wanted.roles)
+
+
+# Databases
+
+
+def database_changes(
+    now: Database | None, database: Database, cluster: Cluster, server: Server | None
+) -> list[Change]:
+    """The changes inside and on one database that is to stay."""
+    if database.state != PRESENT:
+        return []
+    changes = []
+    if now is None:
+        changes.append(Change("create database", database))
+        now = fresh(database, server)
+    if now.state == QUARANTINED:
+        return [
+            Change("open database", database.name, database=database.name)
+        ]  # its inside is not known before
+    managed = {name for name, role in cluster.roles.items() if role.state == PRESENT} | {PUBLIC}
+    changes += _Inside(now, database, managed, server).changes()
+    return [replace(change, database=database.name) for change in changes]
+
+
+def fresh(database: Database, server: Server | None) -> Database:
+    """A database right after CREATE DATABASE, which closes it to PUBLIC in the same breath."""
+    server = server or Server(version=150000, admin="", superuser=True)
+    in_public = {(server.public_owner, p) for p in OF_OWNER["schema"]} | {(PUBLIC, "USAGE")}
+    if server.version < 150000:
+        in_public.add((PUBLIC, "CREATE"))
+    return Database(
+        database.name,
+        owner=server.admin,
+        unfinished=True,
+        connection_limit=database.connection_limit,
+        schemas={"public": Schema("public", server.public_owner)},
+        grants=frozenset(
+            [Grant("database", (), privilege, server.admin) for privilege in OF_OWNER["database"]]
+            + [Grant("schema", ("public",), privilege, grantee) for grantee, privilege in in_public]
+        ),
+        objects=(),
+    )
+
+
+class _Inside:
+    """The comparison of one database with what is wanted of it."""
+
+    def __init__(self, now: Database, wanted: Database, managed: set[str], server: Server | None):
+        self.now, self.wanted, self.managed, self.server = now, wanted, managed, server
+        self.new_owners = dict(self._new_owners())
+
+    def changes(self) -> list[Change]:
+        return [
+            *self._database(),
+            *self._schemas(),
+            *self._extensions(),
+            *(
+                Change("own object", one, self.new_owners[one])
+                for one in sorted(self.new_owners)
+                if not one.bound
+            ),
+            *self._grants(),
+            *self._default_grants(),
+            *self._role_settings(),
+            *self._birth(),
+        ]
+
+    def _database(self) -> Iterator[Change]:
+        now, wanted = self.now, self.wanted
+        if now.owner != wanted.owner:
+            yield Change("own database", wanted.name, (now.owner, wanted.owner))
+        if now.connection_limit != wanted.connection_limit:
+            yield Change("limit database", wanted.name, wanted.connection_limit)
+        yield from _settings("database setting", wanted.name, now.settings, wanted.settings)
+
+    def _schemas(self) -> Iterator[Change]:
+        for name, schema in sorted(self.wanted.schemas.items()):
+            now = self.now.schemas.get(name)
+            if now is None and schema.required:
+                yield Change("create schema", schema)
+            elif now and schema.owner and now.owner != schema.owner:
+                yield Change("own schema", name, (now.owner, schema.owner))
+
+    def _extensions(self) -> Iterator[Change]:
+        for name, wanted in sorted(self.wanted.extensions.items()):
+            now, version = self.now.extensions.get(name), self._version(wanted)
+            if now is None:
+                yield Change("create extension", replace(wanted, version=version))
+                continue
+            if version and now.version != version:
+                yield Change("update extension", name, (now.version, version))
+            if wanted.schema and now.schema != wanted.schema:
+                yield Change("move extension", name, (now.schema, wanted.schema))
+
+    def _version(self, extension) -> str | None:
+        if extension.version != LATEST or self.server is None:
+            return extension.version
+        return self.server.extensions[extension.name][0]
+
+    def _birth(self) -> Iterator[Change]:
+        if self.now.unfinished:
+            if self.wanted.bootstrap:
+                yield Change("bootstrap", self.wanted.name, (self.wanted.owner, self.wanted.bootstrap))
+            yield Change("finish database", self.wanted.name)
+
+    def _role_settings(self) -> Iterator[Change]:
+        now = frozenset(setting for setting in self.now.role_settings if setting[0] in self.managed)
+        yield from _settings("role setting here", self.wanted.name, now, self.wanted.role_settings)
+
+    # Owners: what belonged to the old owner of a database or schema goes to the new one with it.
+
+    def _new_owners(self) -> Iterator[tuple[Object, str]]:
+        moves = {name: self._move(schema) for name, schema in self.wanted.schemas.items()}
+        for one in self.now.objects or ():
+            old, new = moves.get(one.path[0], (None, None))
+            if old != new and one.owner == old:
+                yield one, new
+
+    def _move(self, schema: Schema) -> tuple[str | None, str | None]:
+        if schema.owner is None:
+            return self.now.owner, self.wanted.owner
+        now = self.now.schemas.get(schema.name)
+        return (now.owner, schema.owner) if now else (None, None)
+
+    # Grants
+
+    def _grants(self) -> Iterator[Change]:
+        now, wanted = self._grants_after_moves(), self._expanded()
+        excess, missing = self._in_scope(now) - wanted, wanted - now
+        too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted}
+        for rights in _rights(too_much, option_only=True) + _rights(excess - too_much):
+            yield Change("revoke", rights, destructive=True)
+        yield from (Change("grant", rights) for rights in _rights(missing - set(map(_plain, too_much))))
+
+    def _grants_after_moves(self) -> set[Grant]:
+        """The grants as they stand once every owner has changed: an old owner's rights become the new one's."""
+        renames = {("database", ()): (self.now.owner, self.wanted.owner)}
+        for name, schema in self.wanted.schemas.items():
+            if schema.owner:
+                now = self.now.schemas.get(name)
+                renames["schema", (name,)] = (now.owner if now else schema.owner, schema.owner)
+        owners = {(one.kind, one.path): owner for one, owner in self.new_owners.items()}
+        created = {
+            Grant("schema", (name,), privilege, schema.owner)
+            for name, schema in self.wanted.schemas.items()
+            if schema.required and name not in self.now.schemas
+            for privilege in OF_OWNER["schema"]
+        }
+        kept = {g for g in self.now.grants if owners.get((g.kind, g.path)) != g.grantee}
+        return {_renamed(grant, renames.get((grant.kind, grant.path))) for grant in kept} | created
+
+    def _expanded(self) -> set[Grant]:
+        """Each wanted grant on all objects of a schema, as one grant for each that exists."""
+        objects = self.now.objects
+        if objects is None:
+            return set(self.wanted.grants)
+        there = defaultdict(list)
+        for one in objects:
+            there[one.kind, one.path[0]].append((one.path, self.new_owners.get(one, one.owner)))
+        expanded = set()
+        for grant in self.wanted.grants:
+            if grant.kind in ("database", "schema"):
+                if grant.kind == "database" or self._will_exist(grant.path[0]):
+                    expanded.add(grant)
+                continue
+            for path, owner in there[grant.kind, grant.path[0]]:
+                if owner != grant.grantee:
+                    expanded.add(grant._replace(path=path))
+        return expanded
+
+    def _will_exist(self, schema: str) -> bool:
+        return schema in self.now.schemas or self.wanted.schemas[schema].required
+
+    def _in_scope(self, grants: Iterable[Grant]) -> set[Grant]:
+        return {
+            grant
+            for grant in grants
+            if grant.grantee in self.managed
+            and (grant.kind == "database" or grant.path[0] in self.wanted.schemas)
+            and not (
+                grant.kind == "routine" and grant.grantee == PUBLIC
+            )  # PostgreSQL's default, harmless behind USAGE
+        }
+
+    def _default_grants(self) -> Iterator[Change]:
+        now = {g for g in self.now.default_grants if self._default_in_scope(g)}
+        wanted = {g for g in self.wanted.default_grants if self._will_exist(g.schema)}
+        excess = {g for g in now - wanted}
+        for rights in _default_rights(excess):
+            yield Change("revoke default", rights, destructive=True)
+        lost = {g._replace(grantable=False) for g in excess if g.grantable}
+        for rights in _default_rights((wanted - now) | (wanted & lost)):
+            yield Change("grant default", rights)
+
+    def _default_in_scope(self, grant: DefaultGrant) -> bool:
+        harmless = grant.grantee == PUBLIC and grant.kind in ("routine", "type")
+        here = grant.schema == EVERYWHERE or grant.schema in self.wanted.schemas
+        return here and grant.grantee in self.managed and not harmless
+
+
+def _plain(grant: Grant) -> Grant:
+    return grant._replace(grantable=False)
+
+
+def _renamed(grant: Grant, rename: tuple[str, str] | None) -> Grant:
+    if rename is None or grant.grantee != rename[0]:
+        return grant
+    return grant._replace(grantee=rename[1])
+
+
+_ORDER = {
+    privilege: place
+    for place, privilege in enumerate(
+        "CONNECT CREATE TEMPORARY USAGE SELECT INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER MAINTAIN EXECUTE".split()
+    )
+}
+_KINDS = {
+    kind: place for place, kind in enumerate(["database", "schema", "table", "column", "sequence", "routine"])
+}
+
+
+def _rights(grants: Iterable[Grant], option_only: bool = False) -> list[Rights]:
+    """As few statements as say it: objects with the same privileges for the same grantee go together."""
+    privileges = defaultdict(set)
+    for grant in grants:
+        key = (grant.kind, grant.path, grant.grantee, grant.grantor, grant.grantable)
+        privileges[key].add(grant.privilege)
+    together = defaultdict(list)
+    for (kind, path, grantee, grantor, grantable), some in privileges.items():
+        together[kind, path[:1], tuple(sorted(some, key=_order)), grantee, grantor, grantable].append(path)
+    rights = [
+        Rights(kind, tuple(sorted(paths)), some, grantee, grantor, option_only, cascade=grantable)
+        for (kind, _, some, grantee, grantor, grantable), paths in together.items()
+    ]
+    # What a role passed on goes before the right to pass it on
+    return sorted(
+        rights, key=lambda r: (r.grantor == BY_OWNER, _KINDS[r.kind], r.paths, r.grantee, r.privileges)
+    )
+
+
+def _default_rights(grants: Iterable[DefaultGrant]) -> list[DefaultRights]:
+    privileges = defaultdict(set)
+    for grant in grants:
+        privileges[grant.creator, grant.schema, grant.kind, grant.grantee].add(grant.privilege)
+    return sorted(
+        DefaultRights(creator, schema, kind, tuple(sorted(some, key=_order)), grantee)
+        for (creator, schema, kind, grantee), some in privileges.items()
+    )
+
+
+def _order(privilege: str) -> tuple[int, str]:
+    return _ORDER.get(privilege, len(_ORDER)), privilege
+
+
+# Farewells
+
+
+def _farewells(current: Cluster, wanted: Cluster) -> Iterator[Change]:
+    for name, database in sorted(wanted.databases.items()):
+        now = current.databases.get(name)
+        if now and database.state == QUARANTINED and now.state == PRESENT:
+            yield Change("quarantine database", name, destructive=True)
+        if now and database.state == ABSENT:
+            yield Change("drop database", name, destructive=True)
+    dependents = current.server.dependents if current.server else {}
+    for name, role in sorted(wanted.roles.items()):
+        if role.state == ABSENT and name in current.roles:
+            yield Change("drop role", role, dependents.get(name, ()), destructive=True)
+
+
+# What cannot be done, found before anything is
+
+
+def _refusals(current: Cluster, wanted: Cluster) -> Iterator[str]:
+    for name, database in sorted(wanted.databases.items()):
+        now = current.databases.get(name)
+        yield from _impossible_database(name, now, database)
+        if current.server and database.state == PRESENT:
+            yield from _impossible_extensions(database, now, current.server)
+    for name, role in sorted(wanted.roles.items()):
+        if role.state == ABSENT and name in current.roles:
+            yield from _impossible_drop(role, current, wanted)
+
+
+def _impossible_database(name: str, now: Database | None, database: Database) -> Iterator[str]:
+    if now is None:
+        return
+    if database.state == ABSENT and now.state != QUARANTINED:
+        yield (
+            f"database {name!r} is still open, and only a quarantined one is dropped; "
+            f"set postgresql:databases:{name}:state to quarantined first, and to absent when nobody missed it"
+        )
+    for key in ("encoding", "locale"):
+        had, asked = getattr(now, key), getattr(database, key)
+        if database.state == PRESENT and had and asked and _spelled(had) != _spelled(asked):
+            yield (
+                f"database {name!r} has {key} {had}, and PostgreSQL cannot change it to {asked} in place; "
+                f"dump it into a new database, or set postgresql:databases:{name}:{key} to {had}"
+            )
+
+
+def _spelled(word: str) -> str:
+    return word.lower().replace("-", "").replace("_", "")
+
+
+def _impossible_extensions(database: Database, now: Database | None, server: Server) -> Iterator[str]:
+    for name, wanted in sorted(database.extensions.items()):
+        offered = server.extensions.get(name)
+        path = f"postgresql:databases:{database.name}:extensions:{name}"
+        if now and name in now.extensions and wanted.version in (None, now.extensions[name].version):
+            continue
+        if not offered:
+            yield f"the server has no extension {name!r} ({path}); install its package there, or take it out"
+        elif wanted.version not in (None, LATEST, *offered):
+            yield f"the server has no version {wanted.version} of extension {name!r} ({path}); it has {', '.join(offered[1:])}"
+
+
+def _impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[str]:
+    places = current.server.dependents.get(role.name, ()) if current.server else ()
+    owned = [database for database, owns in places if owns]
+    if owned and not role.reassign_to:
+        yield (
+            f"role {role.name!r} still owns objects in {', '.join(map(repr, owned))}; "
+            f"name who gets them in reassign_to beside its state: absent"
+        )
+    closed = {name for name, database in current.databases.items() if database.state == QUARANTINED}
+    for database, _ in places:
+        if database in closed:
+            yield f"role {role.name!r} has rights in the quarantined database {database!r}; drop or reopen that first"

@@ -1,0 +1,382 @@
+"""Changes as SQL. Identifiers and literals are composed, and what is secret shows as asterisks in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
+
+from pgpillar import guc, scram
+from pgpillar.model import EVERYWHERE, PUBLIC, Secret
+from pgpillar.plan import Change
+
+NOW = 180000  # the version to write for where no server is asked
+
+
+class Hidden(Literal):
+    """A literal that the text never shows."""
+
+
+def statements(change: Change, version: int = NOW) -> list[Composable]:
+    """What is sent for one change, in order."""
+    return [*_WRITERS[change.kind](change, version)]
+
+
+def texts(change: Change, version: int = NOW) -> list[str]:
+    """The same for people: secrets hidden, and no connection needed."""
+    return [_text(statement) for statement in statements(change, version)]
+
+
+def _text(part: Composable) -> str:
+    if isinstance(part, Composed):
+        return "".join(map(_text, part.seq))
+    if isinstance(part, Identifier):
+        return ".".join('"' + name.replace('"', '""') + '"' for name in part.strings)
+    if isinstance(part, Hidden):
+        return "'********'"
+    if isinstance(part, Literal):
+        return _literal(part.wrapped)
+    return part.string
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, str):
+        return ("E" if "\\" in value else "") + "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    return "NULL" if value is None else str(value)
+
+
+def _join(parts: Iterable[Composable]) -> Composed:
+    return SQL(", ").join(parts)
+
+
+def _role(name: str) -> Composable:
+    return SQL("PUBLIC") if name == PUBLIC else Identifier(name)
+
+
+# Roles
+
+
+class _Option(NamedTuple):
+    """How an option of a role is written, by its value."""
+
+    word: str
+    negation: str = "NO"
+
+    def write(self, value: object) -> Composable:
+        if isinstance(value, bool):
+            return SQL(self.word if value else self.negation + self.word)
+        if self.word == "VALID UNTIL":
+            return SQL("VALID UNTIL ") + Literal(value.isoformat() if value else "infinity")
+        return SQL(self.word + " ") + Literal(value)
+
+
+_OPTIONS = {
+    "login": _Option("LOGIN"),
+    "inherit": _Option("INHERIT"),
+    "connection_limit": _Option("CONNECTION LIMIT"),
+    "valid_until": _Option("VALID UNTIL"),
+    **{
+        word.lower(): _Option(word)
+        for word in ("SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS")
+    },
+}
+
+
+def _create_role(change: Change, version: int):
+    role = change.object
+    options = [("login", role.login)] + [(flag, True) for flag in sorted(role.attributes)]
+    if role.connection_limit != -1:
+        options.append(("connection_limit", role.connection_limit))
+    if role.valid_until:
+        options.append(("valid_until", role.valid_until))
+    yield _with_options(SQL("CREATE ROLE {}").format(Identifier(role.name)), options)
+
+
+def _alter_role(change: Change, version: int):
+    yield _with_options(SQL("ALTER ROLE {}").format(Identifier(change.object)), change.detail)
+
+
+def _with_options(head: Composable, options) -> Composed:
+    return SQL(" ").join([head, *(_OPTIONS[name].write(value) for name, value in options)])
+
+
+def _set_password(change: Change, version: int):
+    yield SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(change.object), Hidden(_verifier(change.detail)))
+
+
+def _verifier(secret: Secret) -> str:
+    text = secret.reveal()
+    return text if scram.is_verifier(text) else scram.verifier(text)
+
+
+def _join_role(change: Change, version: int):
+    role, member = Identifier(change.object.role), Identifier(change.object.member)
+    options = SQL(" WITH INHERIT TRUE, SET TRUE") if version >= 160000 else SQL("")
+    yield SQL("GRANT {} TO {}").format(role, member) + options
+
+
+def _leave_role(change: Change, version: int):
+    revoke = SQL("REVOKE {} FROM {}").format(Identifier(change.object.role), Identifier(change.object.member))
+    if version < 160000 or not change.detail:
+        yield revoke
+        return
+    for grantor in change.detail:
+        yield revoke + SQL(" GRANTED BY {} CASCADE").format(Identifier(grantor))
+
+
+# Settings
+
+
+def _set(what: str, database_too: bool = False):
+    def write(change: Change, version: int):
+        *_, name, value = change.detail
+        yield (
+            _whose(what, change, database_too)
+            + SQL(" SET ")
+            + _setting(name)
+            + SQL(" TO ")
+            + _value(name, value)
+        )
+
+    return write
+
+
+def _reset(what: str, database_too: bool = False):
+    def write(change: Change, version: int):
+        yield _whose(what, change, database_too) + SQL(" RESET ") + _setting(change.detail[-2])
+
+    return write
+
+
+def _whose(what: str, change: Change, database_too: bool) -> Composed:
+    whose = SQL("ALTER " + what + " {}").format(
+        Identifier(change.detail[0] if database_too else change.object)
+    )
+    return whose + SQL(" IN DATABASE {}").format(Identifier(change.database)) if database_too else whose
+
+
+def _setting(name: str) -> Composed:
+    return SQL(".").join(map(Identifier, name.split(".")))
+
+
+def _value(name: str, value: str) -> Composable:
+    if name in guc.NAME_LISTS:
+        return _join(map(Literal, guc.names_in(value) or [""]))
+    return Literal(value)
+
+
+# Databases
+
+
+def _create_database(change: Change, version: int):
+    """IS_TEMPLATE marks it as unfinished, in the one statement that no transaction can hold."""
+    database = change.object
+    options = [SQL("IS_TEMPLATE true")]
+    for word in ("template", "encoding", "locale"):
+        if value := getattr(database, word):
+            options.append(
+                SQL(word.upper() + " ") + (Identifier(value) if word == "template" else Literal(value))
+            )
+    if (database.encoding or database.locale) and not database.template:
+        options.append(SQL("TEMPLATE template0"))
+    if database.connection_limit != -1:
+        options.append(SQL("CONNECTION LIMIT ") + Literal(database.connection_limit))
+    yield SQL(" ").join([SQL("CREATE DATABASE {}").format(Identifier(database.name)), *options])
+    yield SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(database.name))
+
+
+def _alter_database(tail: str):
+    def write(change: Change, version: int):
+        yield SQL("ALTER DATABASE {} " + tail).format(Identifier(change.database or change.object))
+
+    return write
+
+
+def _own_database(change: Change, version: int):
+    yield SQL("ALTER DATABASE {} OWNER TO {}").format(Identifier(change.object), Identifier(change.detail[1]))
+
+
+def _limit_database(change: Change, version: int):
+    yield SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(
+        Identifier(change.object), Literal(change.detail)
+    )
+
+
+def _quarantine(change: Change, version: int):
+    yield SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(Identifier(change.object))
+    yield SQL(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = {}"
+    ).format(Literal(change.object))
+
+
+def _drop_database(change: Change, version: int):
+    yield SQL("DROP DATABASE {}").format(Identifier(change.object))
+
+
+def _drop_role(change: Change, version: int):
+    yield SQL("DROP ROLE {}").format(Identifier(change.object.name))
+
+
+def disown(role: str, heir: str | None) -> list[Composable]:
+    """What is run in each database where a role that goes still owns something or has rights."""
+    to_heir = SQL("REASSIGN OWNED BY {} TO {}").format(Identifier(role), Identifier(heir)) if heir else None
+    return [*filter(None, [to_heir]), SQL("DROP OWNED BY {}").format(Identifier(role))]
+
+
+# What is inside a database
+
+
+def _create_schema(change: Change, version: int):
+    schema = change.object
+    yield SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(Identifier(schema.name), Identifier(schema.owner))
+
+
+def _own_schema(change: Change, version: int):
+    yield SQL("ALTER SCHEMA {} OWNER TO {}").format(Identifier(change.object), Identifier(change.detail[1]))
+
+
+def _create_extension(change: Change, version: int):
+    """Where no schema is asked for, the extension decides, and else it goes to public."""
+    extension = change.object
+    tail = SQL(" SCHEMA {}").format(Identifier(extension.schema)) if extension.schema else SQL("")
+    if extension.version:
+        tail += SQL(" VERSION {}").format(Literal(extension.version))
+    yield SQL("SET LOCAL search_path TO public")
+    yield SQL("CREATE EXTENSION IF NOT EXISTS {}").format(Identifier(extension.name)) + tail + SQL(" CASCADE")
+    yield SQL("SET LOCAL search_path TO pg_catalog")
+
+
+def _update_extension(change: Change, version: int):
+    yield SQL("ALTER EXTENSION {} UPDATE TO {}").format(Identifier(change.object), Literal(change.detail[1]))
+
+
+def _move_extension(change: Change, version: int):
+    yield SQL("ALTER EXTENSION {} SET SCHEMA {}").format(
+        Identifier(change.object), Identifier(change.detail[1])
+    )
+
+
+def _own_object(change: Change, version: int):
+    one = change.object
+    yield SQL("ALTER " + _OWNED[one.kind] + " {} OWNER TO {}").format(
+        _object(one.path), Identifier(change.detail)
+    )
+
+
+_OWNED = {"table": "TABLE", "sequence": "SEQUENCE", "routine": "ROUTINE", "type": "TYPE"}
+
+
+def _object(path: tuple[str, ...]) -> Composed:
+    """A routine's path ends with the types of its arguments, as the server wrote them."""
+    named = Identifier(*path[:2])
+    return Composed([named, SQL(f"({path[2]})")]) if len(path) == 3 else Composed([named])
+
+
+
+def _grant(change: Change, version: int):
+    rights = change.object
+    yield SQL("GRANT {} ON {} TO {}").format(_privileges(rights), _on(rights, change), _role(rights.grantee))
+
+
+def _revoke(change: Change, version: int):
+    """A right that somebody else passed on can only be taken back in that role's name."""
+    rights = change.object
+    revoke = SQL("REVOKE {}{} ON {} FROM {}{}").format(
+        SQL("GRANT OPTION FOR " if rights.option_only else ""),
+        _privileges(rights),
+        _on(rights, change),
+        _role(rights.grantee),
+        SQL(" CASCADE" if rights.cascade else ""),
+    )
+    if rights.grantor:
+        yield SQL("SET LOCAL ROLE {}").format(Identifier(rights.grantor))
+    yield revoke
+    if rights.grantor:
+        yield SQL("RESET ROLE")
+
+
+def _privileges(rights) -> Composable:
+    if rights.kind != "column":
+        return SQL(", ").join(map(SQL, rights.privileges))
+    column = Identifier(rights.paths[0][2])
+    return _join(SQL(privilege + " ({})").format(column) for privilege in rights.privileges)
+
+
+def _on(rights, change: Change) -> Composable:
+    if rights.kind == "database":
+        return SQL("DATABASE {}").format(Identifier(change.database))
+    if rights.kind == "schema":
+        return SQL("SCHEMA ") + _join(Identifier(*path) for path in rights.paths)
+    if rights.kind == "column":
+        return SQL("TABLE {}").format(Identifier(*rights.paths[0][:2]))
+    if all(len(path) == 1 for path in rights.paths):
+        return SQL(f"ALL {_PLURAL[rights.kind]} IN SCHEMA ") + _join(
+            Identifier(*path) for path in rights.paths
+        )
+    return SQL(f"{rights.kind.upper()} ") + _join(map(_object, rights.paths))
+
+
+_PLURAL = {
+    "table": "TABLES",
+    "sequence": "SEQUENCES",
+    "routine": "ROUTINES",
+    "type": "TYPES",
+    "schema": "SCHEMAS",
+}
+
+
+def _grant_default(change: Change, version: int):
+    yield _default(change, "GRANT {} ON {} TO {}")
+
+
+def _revoke_default(change: Change, version: int):
+    yield _default(change, "REVOKE {} ON {} FROM {}")
+
+
+def _default(change: Change, action: str) -> Composed:
+    rights = change.object
+    where = SQL("") if rights.schema == EVERYWHERE else SQL(" IN SCHEMA {}").format(Identifier(rights.schema))
+    privileges = SQL(", ").join(map(SQL, rights.privileges))
+    what = SQL(action).format(privileges, SQL(_PLURAL[rights.kind]), _role(rights.grantee))
+    return SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {}{} {}").format(Identifier(rights.creator), where, what)
+
+
+def _bootstrap(change: Change, version: int):
+    """Only what stands around the script: the script itself is fetched when it is run."""
+    yield SQL("SET LOCAL ROLE {}").format(Identifier(change.detail[0]))
+    yield SQL('SET LOCAL search_path TO "$user", public')
+
+
+_WRITERS = {
+    "create role": _create_role,
+    "alter role": _alter_role,
+    "set password": _set_password,
+    "set role setting": _set("ROLE"),
+    "reset role setting": _reset("ROLE"),
+    "join": _join_role,
+    "leave": _leave_role,
+    "create database": _create_database,
+    "open database": _alter_database("ALLOW_CONNECTIONS true"),
+    "own database": _own_database,
+    "limit database": _limit_database,
+    "set database setting": _set("DATABASE"),
+    "reset database setting": _reset("DATABASE"),
+    "create schema": _create_schema,
+    "own schema": _own_schema,
+    "create extension": _create_extension,
+    "update extension": _update_extension,
+    "move extension": _move_extension,
+    "own object": _own_object,
+    "revoke": _revoke,
+    "grant": _grant,
+    "revoke default": _revoke_default,
+    "grant default": _grant_default,
+    "set role setting here": _set("ROLE", database_too=True),
+    "reset role setting here": _reset("ROLE", database_too=True),
+    "bootstrap": _bootstrap,
+    "finish database": _alter_database("IS_TEMPLATE false"),
+    "quarantine database": _quarantine,
+    "drop database": _drop_database,
+    "drop role": _drop_role,
+}

@@ -1,0 +1,62 @@
+"""What a cluster holds and pillar does not name. It is reported, and never touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pgpillar.model import PRESENT, PUBLIC, Cluster, Database
+
+BUILT_IN = frozenset({"plpgsql"})
+
+
+def unmanaged(current: Cluster, wanted: Cluster, own_database: str) -> dict:
+    """By kind; a kind of which there is nothing is left out. ``own_database`` is where the admin connects first."""
+    own = {current.server.admin, current.server.public_owner, PUBLIC}
+    strangers = {name for name in current.roles if name not in wanted.roles and name not in own}
+    found = {
+        "roles": sorted(strangers),
+        "databases": sorted(set(current.databases) - set(wanted.databases) - {own_database}),
+        "memberships": sorted(
+            f"{join.member} is in {join.role}"
+            for join in current.memberships
+            if join.member in strangers and join.role in wanted.roles
+        ),
+        **_inside(current, wanted, strangers),
+    }
+    return {kind: names for kind, names in found.items() if names}
+
+
+def _inside(current: Cluster, wanted: Cluster, strangers: set[str]) -> dict:
+    pairs = [
+        (current.databases[name], database)
+        for name, database in sorted(wanted.databases.items())
+        if name in current.databases and database.state == PRESENT
+    ]
+    return {
+        "schemas": {
+            now.name: names for now, database in pairs if (names := _missing(now.schemas, database.schemas))
+        },
+        "extensions": {
+            now.name: names
+            for now, database in pairs
+            if (names := _missing(now.extensions, {*database.extensions, *BUILT_IN}))
+        },
+        "grants": {
+            now.name: lines for now, database in pairs if (lines := _grants(now, database, strangers))
+        },
+    }
+
+
+def _missing(there: Iterable[str], named: Iterable[str]) -> list[str]:
+    return sorted(set(there) - set(named))
+
+
+def _grants(now: Database, wanted: Database, strangers: set[str]) -> list[str]:
+    """Grants to roles that pillar does not name, and any in schemas that it does not name."""
+    lines = {
+        f"{grant.privilege} on {grant.kind} {'.'.join(grant.path) or now.name} to {grant.grantee}"
+        for grant in now.grants
+        if grant.grantee in strangers
+        or (grant.path and grant.path[0] not in wanted.schemas and grant.grantee != PUBLIC)
+    }
+    return sorted(lines)

@@ -1,0 +1,208 @@
+"""Changes in words, for the people who read what a run did or would do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, Role
+from pgpillar.plan import Change, DefaultRights, Rights
+
+NAMES_SHOWN = 3
+
+
+def tree(changes: Iterable[Change]) -> dict[str, dict[str, list[str]]]:
+    """Changes as people read them: by kind of thing, then by name, then line by line."""
+    found: dict = {}
+    for change in changes:
+        group, name = place(change)
+        head, who = _parts(change)
+        found.setdefault(group, {}).setdefault(name, {}).setdefault(head, []).append(who)
+    return {group: {name: _merged(lines) for name, lines in names.items()} for group, names in found.items()}
+
+
+def _merged(lines: dict[str, list[str]]) -> list[str]:
+    """What is given to many, or taken from many, takes one line."""
+    return [head + ", ".join(who) for head, who in lines.items()]
+
+
+def inventory(cluster: Cluster) -> dict[str, dict]:
+    """A cluster as plain data, without passwords."""
+    return {
+        "roles": {name: _role(role, cluster) for name, role in sorted(cluster.roles.items())},
+        "databases": {name: _database(database) for name, database in sorted(cluster.databases.items())},
+    }
+
+
+def _role(role: Role, cluster: Cluster) -> dict:
+    return {
+        "login": role.login,
+        "groups": sorted(join.role for join in cluster.memberships if join.member == role.name),
+        "attributes": sorted(role.attributes),
+        "connection_limit": role.connection_limit,
+        "valid_until": role.valid_until and role.valid_until.isoformat(),
+        "settings": dict(sorted(role.settings)),
+    }
+
+
+def _database(database: Database) -> dict:
+    return {
+        "owner": database.owner,
+        "state": database.state,
+        "encoding": database.encoding,
+        "locale": database.locale,
+        "connection_limit": database.connection_limit,
+        "settings": dict(sorted(database.settings)),
+        "schemas": {name: schema.owner for name, schema in sorted(database.schemas.items())},
+        "extensions": {name: extension.version for name, extension in sorted(database.extensions.items())},
+        "grants": sorted(
+            f"{grant.privilege} on {grant.kind} {'.'.join(grant.path) or database.name} to {_grantee(grant.grantee)}"
+            for grant in database.grants
+        ),
+    }
+
+
+def place(change: Change) -> tuple[str, str]:
+    """Where a change stands in the tree."""
+    if change.database:
+        return "databases", change.database
+    if change.kind in ("quarantine database", "drop database"):
+        return "databases", change.object
+    if change.kind in ("join", "leave"):
+        return "roles", change.object.member
+    return "roles", getattr(change.object, "name", change.object)
+
+
+def line(change: Change) -> str:
+    return "".join(_parts(change))
+
+
+def _parts(change: Change) -> tuple[str, str]:
+    """What is done, and to whom it is granted or from whom it is revoked."""
+    written = _LINES[change.kind](change)
+    return (written, "") if isinstance(written, str) else written
+
+
+def _create_role(change: Change) -> str:
+    role: Role = change.object
+    more = [*sorted(role.attributes)]
+    if role.connection_limit != -1:
+        more.append(f"at most {role.connection_limit} connections")
+    if role.valid_until:
+        more.append(f"valid until {role.valid_until.isoformat()}")
+    return ", ".join(["create user" if role.login else "create group", *more])
+
+
+def _options(change: Change) -> str:
+    return "set " + ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in change.detail)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "none"
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _create_database(change: Change) -> str:
+    database: Database = change.object
+    given = [
+        f"{key} {getattr(database, key)}"
+        for key in ("template", "encoding", "locale")
+        if getattr(database, key)
+    ]
+    if database.connection_limit != -1:
+        given.append(f"at most {database.connection_limit} connections")
+    return ", ".join(["create, closed to PUBLIC", *given])
+
+
+def _move(what: str):
+    return lambda change: f"{what}: {change.detail[0] or 'none'} → {change.detail[1]}"
+
+
+def _grantee(name: str) -> str:
+    return "PUBLIC" if name == PUBLIC else name
+
+
+def _on(rights: Rights) -> str:
+    if rights.kind == "database":
+        return "the database"
+    if rights.kind == "schema":
+        return "schema " + ", ".join(path[0] for path in rights.paths)
+    schema, names = rights.paths[0][0], [_named(path) for path in rights.paths if len(path) > 1]
+    if not names:
+        return f"all {rights.kind}s in schema {schema}"
+    shown = ", ".join(names[:NAMES_SHOWN])
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"{rights.kind}{'s' if len(names) > 1 else ''} {shown}{more} in schema {schema}"
+
+
+def _named(path: tuple[str, ...]) -> str:
+    return path[1] + f"({path[2]})" if len(path) == 3 else ".".join(path[1:])
+
+
+def _grant(change: Change) -> tuple[str, str]:
+    rights: Rights = change.object
+    return f"grant {', '.join(rights.privileges)} on {_on(rights)} to ", _grantee(rights.grantee)
+
+
+def _revoke(change: Change) -> tuple[str, str]:
+    rights: Rights = change.object
+    option = "the right to pass on " if rights.option_only else ""
+    given = f" (given by {rights.grantor})" if rights.grantor != BY_OWNER else ""
+    return f"revoke {option}{', '.join(rights.privileges)} on {_on(rights)}{given} from ", _grantee(
+        rights.grantee
+    )
+
+
+def _default(action: str, to: str):
+    def write(change: Change) -> tuple[str, str]:
+        rights: DefaultRights = change.object
+        where = "" if rights.schema == EVERYWHERE else f" in schema {rights.schema}"
+        what = f"{', '.join(rights.privileges)} on new {rights.kind}s of {rights.creator}{where}"
+        return f"{action} {what} {to} ", _grantee(rights.grantee)
+
+    return write
+
+
+def _drop_role(change: Change) -> str:
+    heir = change.object.reassign_to
+    return "drop" + (f", what it owns goes to {heir}" if heir else "")
+
+
+_LINES = {
+    "create role": _create_role,
+    "alter role": _options,
+    "set password": lambda change: "set password",
+    "set role setting": lambda change: "set {} = {}".format(*change.detail),
+    "reset role setting": lambda change: f"reset {change.detail[0]}",
+    "join": lambda change: f"join {change.object.role}",
+    "leave": lambda change: f"leave {change.object.role}",
+    "create database": _create_database,
+    "open database": lambda change: "open for connections again",
+    "own database": _move("owner"),
+    "limit database": lambda change: f"connection limit {change.detail}",
+    "set database setting": lambda change: "set {} = {}".format(*change.detail),
+    "reset database setting": lambda change: f"reset {change.detail[0]}",
+    "create schema": lambda change: f"create schema {change.object.name}, owner {change.object.owner}",
+    "own schema": lambda change: f"schema {change.object} " + _move("owner")(change),
+    "create extension": lambda change: " ".join(
+        filter(None, ["create extension", change.object.name, change.object.version])
+    ),
+    "update extension": lambda change: f"extension {change.object} " + _move("version")(change),
+    "move extension": lambda change: f"extension {change.object} " + _move("schema")(change),
+    "own object": lambda change: (
+        f"{change.object.kind} {'.'.join(change.object.path[:2])} owner: {change.object.owner} → {change.detail}"
+    ),
+    "revoke": _revoke,
+    "grant": _grant,
+    "revoke default": _default("revoke", "from"),
+    "grant default": _default("grant", "to"),
+    "set role setting here": lambda change: "{} acts here with {} = {}".format(*change.detail),
+    "reset role setting here": lambda change: "{} acts here without {}".format(*change.detail),
+    "bootstrap": lambda change: f"run {change.detail[1]} as {change.detail[0]}",
+    "finish database": lambda change: "mark as whole",
+    "quarantine database": lambda change: "quarantine: refuse connections, keep the data",
+    "drop database": lambda change: "dump, then drop",
+    "drop role": _drop_role,
+}

@@ -1,0 +1,162 @@
+"""Real servers, real Salt. A test gets a clean cluster and says what pillar holds; nothing here is a stand-in."""
+
+import contextlib
+import copy
+import secrets
+from contextlib import closing
+
+import pytest
+from psycopg2 import sql
+
+from devtools import postgres
+from pgpillar import connect, execute, pillar, text
+
+HOST = "postgresql.example.internal"  # a name of the servers' certificates
+
+
+@pytest.fixture(scope="session")
+def servers():
+    """Running servers by major version, each started when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+        running = {}
+
+        def get(major):
+            if major not in running:
+                running[major] = stack.enter_context(postgres.temporary(major))
+            return running[major]
+
+        yield get
+
+
+@pytest.fixture(scope="session")
+def default_major(request):
+    installed = [major for major in postgres.majors() if postgres.installed(major)]
+    return request.config.getoption("--major") or (installed or postgres.majors())[-1]
+
+
+@pytest.fixture
+def server(servers, default_major):
+    """A server without databases and roles of its own, before and after."""
+    with clean(servers(default_major)) as running:
+        yield running
+
+
+@pytest.fixture(params=postgres.majors())
+def every_server(request, servers):
+    """A clean server of each major version in turn."""
+    with clean(servers(request.param)) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def clean(server):
+    server.start()
+    wipe(server)
+    yield server
+    server.start()
+    wipe(server)
+
+
+def wipe(server):
+    """Drop every database and role that initdb did not make."""
+    with closing(server.connect()) as session, session.cursor() as cursor:
+        session.autocommit = True
+        cursor.execute("select datname from pg_database where datname not in ('postgres', 'template0', 'template1')")
+        for (name,) in cursor.fetchall():
+            cursor.execute(sql.SQL("alter database {} is_template false").format(sql.Identifier(name)))
+            cursor.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+        cursor.execute("select rolname from pg_roles where rolname !~ '^pg_' and rolname <> current_user")
+        for name in [name for (name,) in cursor.fetchall()]:
+            cursor.execute(sql.SQL("drop owned by {}").format(sql.Identifier(name)))
+            cursor.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
+class Cluster:
+    """A server as pgpillar sees it: ``declare`` what pillar holds, then preview, converge, and look."""
+
+    def __init__(self, server, admin=None, password=None, database="postgres", **endpoint):
+        self.server = server
+        self.admin = {
+            "user": admin or server.superuser,
+            "password": password or server.password,
+            "database": database,
+        }
+        self.endpoint = {"host": HOST, "hostaddr": "127.0.0.1", "port": server.port, "ca": server.ca_pem, **endpoint}
+        self.scripts = {}
+        self.passwords = {}
+
+    def tree(self, databases=None, users=(), groups=None, **more):
+        """What stands under ``postgresql`` in pillar. Users given by name alone get a password each."""
+        users = {name: {} for name in users} if not isinstance(users, dict) else copy.deepcopy(users)
+        for name, entry in users.items():
+            if entry.get("state") != "absent":
+                entry.setdefault("password", self.passwords.setdefault(name, secrets.token_urlsafe(12)))
+        return {
+            "clusters": {"main": {**self.endpoint, "admin": self.admin}},
+            "databases": databases or {},
+            "users": users,
+            "groups": groups or {},
+            **more,
+        }
+
+    def declared(self, *args, **kwargs):
+        return pillar.read(self.tree(*args, **kwargs))["main"]
+
+    def preview(self, *args, **kwargs):
+        """The tree of what would change."""
+        declared = self.declared(*args, **kwargs)
+        with connect.gateway(declared.endpoint) as gateway:
+            return text.tree(execute.preview(gateway, declared.cluster, self.scripts.__getitem__))
+
+    def converge(self, *args, **kwargs):
+        """The tree of what changed; a failure fails the test."""
+        outcome = self.attempt(*args, **kwargs)
+        assert not outcome.failures
+        return text.tree(outcome.changes)
+
+    def attempt(self, *args, **kwargs):
+        """The outcome, whatever it is."""
+        declared = self.declared(*args, **kwargs)
+        with connect.gateway(declared.endpoint) as gateway:
+            return execute.converge(gateway, declared.cluster, self.scripts.__getitem__)
+
+    def settle(self, *args, **kwargs):
+        """Foretell, converge as foretold, and find nothing left to do. Returns what changed."""
+        foretold = self.preview(*args, **kwargs)
+        changed = self.converge(*args, **kwargs)
+        assert changed == foretold
+        assert self.converge(*args, **kwargs) == {}
+        return changed
+
+    def query(self, statement, parameters=None, dbname="postgres", **connection):
+        """Rows, as the superuser, or as ``user`` with the password that pillar gave it, over verify-full."""
+        if "user" in connection:
+            connection = {"over": "tls", "password": self.passwords.get(connection["user"]), **connection}
+        return self.server.query(statement, parameters, dbname=dbname, **connection)
+
+
+@pytest.fixture
+def cluster(server):
+    """A clean cluster that a superuser administers."""
+    return Cluster(server)
+
+
+@pytest.fixture
+def every_cluster(every_server):
+    return Cluster(every_server)
+
+
+@pytest.fixture
+def hosted(server):
+    """A clean cluster whose admin is no superuser, as hosting providers have it."""
+    return make_hosted(server)
+
+
+@pytest.fixture
+def every_hosted(every_server):
+    return make_hosted(every_server)
+
+
+def make_hosted(server):
+    password = postgres.hosted_admin(server)
+    return Cluster(server, admin="doadmin", password=password, database="defaultdb")
