@@ -84,7 +84,8 @@ def _download(versions, into):
     command = [*_npm(into), "pack", "--silent", "--cache", into / "npm-cache", "--pack-destination", into]
     # Node.js trusts a list of its own, apt and pip the system's.
     trust = {"NODE_EXTRA_CA_CERTS": str(SYSTEM_CAS)} if SYSTEM_CAS.exists() else {}
-    _run([*command, *(f"{PACKAGE}@{version}" for version in versions)], cwd=into, env={**trust, **os.environ})
+    environment = {**trust, **os.environ, "TMPDIR": str(into)}
+    _run([*command, *(f"{PACKAGE}@{version}" for version in versions)], cwd=into, env=environment)
 
 
 def _npm(private):

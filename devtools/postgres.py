@@ -109,7 +109,7 @@ class Server:
 
     def _remember(self, port):
         """Take port, password and socket directory from the server's note, where it was created before."""
-        noted = json.loads(self._note.read_text()) if self._note.exists() else {}
+        noted = json.loads(self._note.read_text()) if os.path.exists(self._note) else {}
         self.port = port or noted.get("port") or free_port()
         self.password = noted.get("password") or secrets.token_urlsafe(24)
         self.socket_dir = Path(noted.get("socket_dir") or self.directory / "run")
@@ -141,7 +141,7 @@ class Server:
     @property
     def created(self):
         """Whether the directory holds a server; one that was not finished does not count."""
-        return self.data.exists()
+        return os.path.exists(self.data)
 
     def create(self):
         """Make the server's directory: configuration, certificates, initdb. Returns the server."""
@@ -326,7 +326,7 @@ def wait_for(condition, complaint, seconds=10):
 
 
 def hosted_admin(server, name="doadmin", password=None):
-    """Make the admin that hosters give, no superuser, with its ``defaultdb``; return its password."""
+    """Make the admin that hosting gives, no superuser, and its ``defaultdb``; return its password."""
     password = password or secrets.token_urlsafe(24)
     with closing(server.connect()) as session, session.cursor() as cursor:
         session.autocommit = True

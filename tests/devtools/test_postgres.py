@@ -1,6 +1,8 @@
 """Private servers of every major version: verified, unprivileged, and silent about their passwords."""
 
+import os
 import shutil
+import signal
 import tempfile
 import threading
 from contextlib import closing, contextmanager
@@ -106,12 +108,20 @@ def test_it_listens_on_the_loopback_alone(server):
     assert one(server, "SHOW listen_addresses") == "127.0.0.1"
 
 
-def test_hba_lines_hold_as_soon_as_they_are_set(server):
+def test_hba_lines_hold_until_others_are_set(server):
     server.hba(["local all all reject"])
     with pytest.raises(psycopg2.OperationalError, match="rejects"):
         server.connect()
     server.hba()
     server.connect().close()
+
+
+def test_a_reload_returns_only_when_the_server_has_read(server):
+    os.kill(server.pid, signal.SIGSTOP)
+    wakes = threading.Timer(0.2, os.kill, (server.pid, signal.SIGCONT))
+    wakes.start()
+    server.reload()
+    assert wakes.finished.is_set(), "a server that is stopped has read nothing"
 
 
 def test_a_hosted_admin_makes_roles_and_databases_but_is_no_superuser(server):
@@ -182,6 +192,7 @@ def test_a_place_that_is_closed_to_the_servers_user_is_refused_by_name(place, ne
     assert not postgres.enterable(closed, postgres.server_user().pw_name)
     with pytest.raises(postgres.Failed, match=f"cannot enter {closed}"):
         postgres.Server(closed, newest).create()
+    closed.chmod(0o755)
 
 
 def test_a_long_path_gets_a_short_socket_that_goes_with_the_server(place, newest):
