@@ -14,8 +14,12 @@ from contextlib import contextmanager
 
 from salt.exceptions import CommandExecutionError
 
-from pgpillar import pillar, strangers, text
-from pgpillar.model import Trouble
+import pgpillar
+
+pgpillar.make_way_for_new_code()
+
+from pgpillar import __version__, pillar, strangers, text  # noqa: E402
+from pgpillar.model import Trouble  # noqa: E402
 
 __virtualname__ = "pg_access"
 __func_alias__ = {"apply_": "apply"}
@@ -23,6 +27,19 @@ __func_alias__ = {"apply_": "apply"}
 
 def __virtual__():
     return __virtualname__
+
+
+def version():
+    """
+    The version of pgpillar that this minion runs.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-admin-1 pg_access.version
+    """
+    return __version__
 
 
 def has_driver():

@@ -1,0 +1,13 @@
+"""A minion that runs for months, and is given new code."""
+
+import re
+
+import pytest
+
+
+@pytest.mark.parametrize("version", ["1.0.first", "1.0.second", "1.0.third"])
+def test_new_code_is_used_once_it_is_synced(call, tree, version):
+    source = tree / "_utils" / "pgpillar" / "__init__.py"
+    source.write_text(re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', source.read_text()))
+    call("saltutil.sync_all")
+    assert call("pg_access.version") == version
