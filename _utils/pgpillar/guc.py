@@ -36,6 +36,8 @@ def names_in(value: object) -> list[str]:
 
 
 def _join(names: list[str]) -> str:
+    """An empty list is stored as one empty name."""
+    names = names or [""]
     return ", ".join(name if _PLAIN.match(name) else '"' + name.replace('"', '""') + '"' for name in names)
 
 

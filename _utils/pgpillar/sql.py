@@ -162,7 +162,7 @@ def _setting(name: str) -> Composed:
 
 def _value(name: str, value: str) -> Composable:
     if name in guc.NAME_LISTS:
-        return _join(map(Literal, guc.names_in(value) or [""]))
+        return _join(map(Literal, guc.names_in(value)))
     return Literal(value)
 
 

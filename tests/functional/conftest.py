@@ -48,6 +48,13 @@ def every_server(request, servers):
         yield running
 
 
+@pytest.fixture(scope="module")
+def lasting(servers, default_major):
+    """A clean cluster that all tests of a module share: each heals what it has broken."""
+    with clean(servers(default_major)) as running:
+        yield Cluster(running)
+
+
 @contextlib.contextmanager
 def clean(server):
     server.start()
