@@ -54,7 +54,8 @@ _ROLES = {
     "server": """
         select current_setting('server_version_num')::int as version, current_user as admin,
                current_setting('is_superuser')::bool as superuser,
-               has_table_privilege('pg_authid', 'select') as passwords,
+               has_table_privilege('pg_authid', 'select') as sees_passwords,
+               pg_get_userbyid(10) as founder,
                coalesce(
                    (select pg_get_userbyid(datdba) from pg_database where datname = 'template1'), ''
                ) as builder""",
@@ -239,7 +240,7 @@ def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Clust
     arguments = {"roles": _array(scope.roles), "databases": _array(scope.databases), "leaving": list(leaving)}
     answers = _ask(connection, queries, arguments)
     server, settings = answers["server"][0], _settings(answers["role_settings"])
-    passwords = _passwords(connection, arguments) if scope.passwords and server["passwords"] else {}
+    passwords = _passwords(connection, arguments) if scope.passwords and server["sees_passwords"] else {}
     joins = [Membership(*(row[key] for key in Membership._fields)) for row in answers["memberships"]]
     return Cluster(
         name="",
@@ -273,6 +274,8 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         version=row["version"],
         admin=row["admin"],
         superuser=row["superuser"],
+        sees_passwords=row["sees_passwords"],
+        founder=row["founder"],
         extensions={e["name"]: (e["default_version"], *e["versions"]) for e in answers.get("extensions", ())},
         dependents={role: tuple(sorted(places)) for role, places in dependents.items()},
         grantors={(row["role"], row["member"]): tuple(row["grantors"]) for row in answers["memberships"]},

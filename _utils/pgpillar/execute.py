@@ -158,7 +158,7 @@ class _Run:
     def _roles_left(self) -> list[Change]:
         scope = catalog.scope_of(self.wanted)._replace(databases=(), extensions=False)
         current = catalog.read_cluster(self.connection, scope)
-        if current.server.superuser:
+        if current.server.sees_passwords:
             current = replace(
                 current, roles={**current.roles, **observe.proven(self.gateway, current, self.wanted)}
             )
@@ -180,7 +180,7 @@ class _Run:
 
     def _passwords_left(self, changes: list[Change]) -> list[Change]:
         """Where verifiers cannot be read, the new passwords are tried once they are in force."""
-        if self.current.server.superuser:
+        if self.current.server.sees_passwords:
             return []
         roles = [self.wanted.roles[change.object] for change in changes]
         refused = {

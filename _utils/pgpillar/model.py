@@ -144,6 +144,8 @@ class Server:
     version: int
     admin: str
     superuser: bool
+    sees_passwords: bool = True
+    founder: str = ""  # the superuser that initdb made
     extensions: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # name: default version, then all of them

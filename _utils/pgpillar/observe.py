@@ -64,7 +64,7 @@ def _failing_well(where: str) -> Iterator[None]:
 def proven(gateway: Gateway, current: Cluster, wanted: Cluster) -> dict[str, Role]:
     """Each role whose password fits holds it, the others hold none. A login is the proof of last resort."""
     asked = [role for name, role in wanted.roles.items() if role.password and name in current.roles]
-    verdicts = _by_verifier if current.server.superuser else partial(_by_login, gateway)
+    verdicts = _by_verifier if current.server.sees_passwords else partial(_by_login, gateway)
     with ThreadPoolExecutor(LOGINS) as pool:
         fitting = pool.map(verdicts, asked, [current.roles[role.name] for role in asked])
         return {

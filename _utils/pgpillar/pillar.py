@@ -38,10 +38,11 @@ from pgpillar.shape import (
     Password,
     Path,
     Problem,
-    Reserved,
+    RoleName,
     Section,
     Settings,
     Text,
+    Unreserved,
     nearest,
 )
 
@@ -86,7 +87,7 @@ class Extensions(Kind):
         return {name: Extension(name, entry["version"], entry["schema"]) for name, entry in read.items()}
 
 
-ACCESS = MapOf(Reserved(), Choice(*levels.LEVELS))
+ACCESS = MapOf(RoleName(), Choice(*levels.LEVELS))
 GROUP_ACCESS = MapOf(Name(), Either(Choice(*levels.LEVELS), MapOf(Name(), Choice(*levels.LEVELS))))
 LIMIT = Number(-1)
 
@@ -133,7 +134,7 @@ CLUSTER = Section(
 
 SCHEMA = Section(
     {
-        "owner": Key(Reserved(), "who owns it; the owner of the database if left out"),
+        "owner": Key(RoleName(), "who owns it; the owner of the database if left out"),
         "access": Key(ACCESS, "role: read, write or owner", NOTHING),
     },
     short="owner",
@@ -141,7 +142,7 @@ SCHEMA = Section(
 
 DATABASE = Section(
     {
-        "owner": Key(Reserved(), "the user or group that owns it"),
+        "owner": Key(RoleName(), "the user or group that owns it"),
         "cluster": Key(Name(), "the cluster it is in; may be left out where there is one"),
         "state": Key(Choice(PRESENT, QUARANTINED, ABSENT), "present, quarantined or absent", PRESENT),
         "schemas": Key(MapOf(Name(), SCHEMA), "schema: {owner, access}", NOTHING),
@@ -166,7 +167,7 @@ ROLE_KEYS = {
         ListOf(Name(), alone=True), "the clusters it is on; those of its databases if left out", ()
     ),
     "state": Key(Choice(PRESENT, ABSENT), "present or absent", PRESENT),
-    "reassign_to": Key(Reserved(), "who gets what it owns when it goes"),
+    "reassign_to": Key(RoleName(), "who gets what it owns when it goes"),
     "settings": Key(Settings(), "setting: value", frozenset()),
     "access": Key(GROUP_ACCESS, "database: level, or database: {schema: level}", NOTHING),
 }
@@ -191,7 +192,7 @@ GROUP = Section(ROLE_KEYS)
 POOL = Section(
     {
         "database": Key(Name(), "the database it leads to", required=True),
-        "user": Key(Reserved(), "the user it logs in as", required=True),
+        "user": Key(RoleName(), "the user it logs in as", required=True),
         "target": Key(Choice("primary", "replica"), "primary or replica", "primary"),
         "mode": Key(
             Choice("session", "transaction", "statement"), "when a connection is given back", "transaction"
@@ -203,9 +204,9 @@ POOL = Section(
 TREE = Section(
     {
         "clusters": Key(MapOf(Name(), CLUSTER), "name: {host, …}", NOTHING),
-        "databases": Key(MapOf(Name(), DATABASE), "database: owner", NOTHING),
-        "users": Key(MapOf(Reserved(), USER), "user: {password: …}", NOTHING),
-        "groups": Key(MapOf(Reserved(), GROUP), "group: {access: …}", NOTHING),
+        "databases": Key(MapOf(Unreserved("template0", "template1"), DATABASE), "database: owner", NOTHING),
+        "users": Key(MapOf(RoleName(), USER), "user: {password: …}", NOTHING),
+        "groups": Key(MapOf(RoleName(), GROUP), "group: {access: …}", NOTHING),
         "pools": Key(MapOf(Name(), POOL), "pool: {database, user, …}", NOTHING),
     }
 )
@@ -441,12 +442,19 @@ class _Reader:
         admin = entry["admin"] or ADMIN.read({}, path, Notes())
         socket = (entry["host"] or "").startswith("/")
         self._check_tls(entry, path, socket)
+        self._check_home(name, admin)
         for role in (r for r in self.roles if r == admin["user"]):
             self.notes.add(
                 self._role_path(role), f"{role!r} is the admin of cluster {name!r}", "choose another name"
             )
         keys = {field.name for field in dataclasses.fields(Endpoint)} & set(CLUSTER.keys)
         return Endpoint(**{key: entry[key] for key in keys}, **admin)
+
+    def _check_home(self, cluster: str, admin: Mapping) -> None:
+        home = admin["database"]
+        if self.cluster_of.get(home) == cluster and self.tree["databases"][home]["state"] != PRESENT:
+            message = f"the admin of cluster {cluster!r} connects to it first, so it is to stay"
+            self.notes.add(self._database_path(home) / "state", message, "name another admin:database before")
 
     def _check_tls(self, entry: Mapping, path: Path, socket: bool) -> None:
         if socket and entry["hostaddr"]:

@@ -432,6 +432,11 @@ def _farewells(current: Cluster, wanted: Cluster) -> Iterator[Change]:
 
 
 def _refusals(current: Cluster, wanted: Cluster) -> Iterator[str]:
+    if current.server and current.server.founder in wanted.roles:
+        yield (
+            f"{current.server.founder!r} is the superuser that the cluster was made with, "
+            "and not for pillar to change; give the user in pillar another name"
+        )
     for name, database in sorted(wanted.databases.items()):
         now = current.databases.get(name)
         yield from _impossible_database(name, now, database)

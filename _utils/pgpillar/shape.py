@@ -137,16 +137,32 @@ _NAME_FAULTS = (
 )
 
 
-class Reserved(Name):
+class Unreserved(Name):
+    """A name that is not one of these."""
+
+    def __init__(self, *reserved: str):
+        self.reserved = reserved
+
+    def read(self, value, path, notes):
+        name = super().read(value, path, notes)
+        if name is not None and self._is_reserved(name):
+            return notes.add(path, f"{name!r} is reserved", "choose another name")
+        return name
+
+    def _is_reserved(self, name: str) -> bool:
+        return name in self.reserved
+
+
+class RoleName(Unreserved):
     """A name for a role: some are PostgreSQL's own."""
 
     expected = "a role name"
 
-    def read(self, value, path, notes):
-        name = super().read(value, path, notes)
-        if name is not None and (name in ("public", "none") or name.startswith("pg_")):
-            return notes.add(path, f"{name!r} is reserved by PostgreSQL", "choose another name")
-        return name
+    def __init__(self):
+        super().__init__("public", "none")
+
+    def _is_reserved(self, name):
+        return name.startswith("pg_") or super()._is_reserved(name)
 
 
 @dataclass

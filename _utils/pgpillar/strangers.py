@@ -14,7 +14,7 @@ def unmanaged(current: Cluster, wanted: Cluster, own_database: str) -> dict:
 
     ``own_database`` is where the admin connects first.
     """
-    own = {current.server.admin, current.server.public_owner, PUBLIC}
+    own = {current.server.admin, current.server.founder}
     strangers = {name for name in current.roles if name not in wanted.roles and name not in own}
     found = {
         "roles": sorted(strangers),

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import psycopg2
 import pytest
+
 from pgpillar import scram
 
 ANN = {"users": {"ann": {}}}
