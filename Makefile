@@ -26,7 +26,7 @@ demo:  ## converge a private PostgreSQL under .demo/ with the repo's own states,
 	@$(SET_UP) demo
 	@$(VENV)/python -m demo
 demo-clean:  ## stop the demo and remove .demo/
-	@if [ -e .demo ]; then $(SET_UP) run && $(VENV)/python -m demo clean; fi
+	@if [ -e .demo -o -L .demo ]; then $(SET_UP) run && $(VENV)/python -m demo clean; fi
 
 .PHONY: test
 test:  ## every test but those on hosts; PYTEST_ARGS="-k name" to choose

@@ -159,11 +159,16 @@ class Server:
         self._check_enterable()
         if len(os.fsencode(self.socket_dir / ".s.PGSQL.65535")) > LONGEST_SOCKET:
             self.socket_dir = Path(tempfile.mkdtemp(prefix="pgpillar-", dir="/tmp"))
-        for directory in (self.configuration, self.ca.parent, self.socket_dir):
+        for directory in (self.configuration, self.ca.parent):
             directory.mkdir(exist_ok=True)
             directory.chmod(0o755)
-        os.chown(self.socket_dir, *self._owner)
         tls.write(self.log, b"", 0o600, self._owner)
+
+    def _make_socket_dir(self):
+        """Made at each start: where it is in /tmp, a reboot takes it away."""
+        self.socket_dir.mkdir(exist_ok=True)
+        self.socket_dir.chmod(0o755)
+        os.chown(self.socket_dir, *self._owner)
 
     def _check_enterable(self):
         if not enterable(self.directory, self.account.pw_name):
@@ -217,6 +222,8 @@ class Server:
         return self
 
     def _configure(self):
+        self._take_note()
+        self._make_socket_dir()
         ours = {
             "listen_addresses": ",".join(self.addresses),
             "port": self.port,

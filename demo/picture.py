@@ -1,0 +1,45 @@
+"""What the demo prints, kept for the documentation: as an SVG, and as text in README.rst."""
+
+import re
+import tempfile
+from pathlib import Path
+
+from rich.terminal_theme import MONOKAI
+
+from demo import run, show
+from demo.place import ROOT
+
+SVG = ROOT / "docs" / "pictures" / "demo.svg"
+README = ROOT / "README.rst"
+BLOCK = re.compile(r"(?s)(\.\. make-demo begins\n\n.*?::\n\n)(.*?)(\n\.\. make-demo ends)")
+
+
+def take():
+    """Run the demo in a place of its own, from nothing, and write down what it prints."""
+    out = show.console(record=True)
+    with tempfile.TemporaryDirectory(prefix="pgpillar-demo-", dir="/var/tmp") as directory:
+        where = Path(directory)
+        where.chmod(0o755)
+        try:
+            run.Demo(where, out).run()
+        finally:
+            run.open_server(where).remove()
+    write(out)
+
+
+def write(out):
+    """Put what ``out`` recorded where the documentation shows it."""
+    text = out.export_text(clear=False)
+    SVG.parent.mkdir(exist_ok=True)
+    SVG.write_text(out.export_svg(title="make demo", theme=MONOKAI))
+    README.write_text(BLOCK.sub(lambda found: found[1] + _indented(text) + found[3], README.read_text()))
+
+
+def shown():
+    """Return what README.rst shows of a run."""
+    lines = BLOCK.search(README.read_text())[2].splitlines()
+    return "".join(line.removeprefix("    ") + "\n" for line in lines)
+
+
+def _indented(text):
+    return "".join(f"    {line}".rstrip() + "\n" for line in text.splitlines())

@@ -1,0 +1,78 @@
+"""What the demo puts on the terminal: steps with their seconds, changes as a tree, trials line by line."""
+
+import time
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+WIDTH = 110
+
+
+def console(**options):
+    """A console that writes plain text wherever no person looks at a terminal."""
+    return Console(highlight=False, soft_wrap=False, width=WIDTH, **options)
+
+
+@contextmanager
+def step(out, title):
+    """Show that something is being done, and then how long it took."""
+    start = time.monotonic()
+    out.print(f"{title} ... ", end="", markup=False)
+    try:
+        yield
+    except BaseException:
+        out.print("failed", style="red")
+        raise
+    out.print(f"{time.monotonic() - start:.1f} s", style="dim")
+
+
+def state(out, returned):
+    """Print what a state did; what it could not do is for the end."""
+    if returned["changes"]:
+        out.print(_tree(returned["comment"].partition("\n")[0], returned["changes"]))
+    elif returned["result"]:
+        out.print(f"  {returned['comment']}; nothing changed", markup=False)
+
+
+def _tree(title, found):
+    tree = Tree(Text(title))
+    for group, names in found.items():
+        branch = tree.add(Text(group, style="bold"))
+        for name, lines in names.items():
+            _add(branch, name, lines)
+    return tree
+
+
+def _add(branch, name, lines):
+    """What is short stands beside the name, and what is long below it."""
+    whole = f"{name}: {', '.join(lines)}"
+    if len(whole) < WIDTH - 20:
+        branch.add(_coloured(whole, name))
+        return
+    below = branch.add(Text(name, style="cyan"))
+    for line in lines:
+        below.add(_coloured(line))
+
+
+STYLES = {r"\b(revoke|drop|leave|quarantine)\b": "red", r"\b(grant|create|join)\b": "green"}
+
+
+def _coloured(line, name=""):
+    text = Text(line)
+    for pattern, style in STYLES.items():
+        text.highlight_regex(pattern, style)
+    text.stylize("cyan", 0, len(name))
+    return text
+
+
+def verdicts(out, rows):
+    """Print who tried what, what came of it, and whether that is what pillar says."""
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    for row in rows:
+        line = Text("  ").append(
+            "✓ " if row.as_declared else "✗ ", "green" if row.as_declared else "bold red"
+        )
+        line.append(row.user.ljust(widths[0]) + "  ", "cyan").append(row.attempt.ljust(widths[1]) + "  ")
+        out.print(line.append(row.outcome, "dim" if row.outcome.startswith("refused") else ""))
