@@ -1,4 +1,4 @@
-"""`make demo`: a private PostgreSQL, converged by the repo's states from a pillar that is there to be edited."""
+"""`make demo`: a private PostgreSQL, converged by the repo's states from a pillar that is there to edit."""
 
 import sys
 from pathlib import Path

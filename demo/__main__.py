@@ -3,10 +3,9 @@
 import argparse
 import sys
 
-from pgpillar.model import Trouble
-
 from demo import picture, place, run, show
 from devtools.embedded import Failed
+from pgpillar.model import Trouble
 
 
 def converge():

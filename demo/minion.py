@@ -8,10 +8,10 @@ from pathlib import Path
 
 import salt.config
 import salt.pillar
-from pgpillar import pillar
 
 from demo.place import ROOT
 from devtools.embedded import Failed
+from pgpillar import pillar
 
 LOG_LINES = 15
 

@@ -15,7 +15,7 @@ NAME = ".demo"
 
 
 def find(parent=ROOT):
-    """Return the demo's directory, made where it is missing: elsewhere, if the server cannot enter this one."""
+    """Return the demo's directory. A new one is elsewhere if the server's user could not enter this one."""
     place = Path(parent, NAME)
     if place.is_symlink() and not _is_ours(place):
         place.unlink()

@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 import psycopg2
+
 from pgpillar.connect import explained
 
 DATABASE = "shop"
