@@ -152,7 +152,7 @@ _INSIDE = {
         select 'type', array[n.nspname, t.typname], pg_get_userbyid(t.typowner), false
         from pg_type t join pg_namespace n on n.oid = t.typnamespace
              left join pg_class c on c.oid = t.typrelid
-        where (t.typtype in ('d', 'e', 'r') or c.relkind = 'c') and {in_scope} and {type_is_free}""",
+        where (t.typtype in ({owned_types}) or c.relkind = 'c') and {in_scope} and {type_is_free}""",
     "grants": """
         select 'schema' as kind, array[n.nspname] as path, a.privilege_type as privilege,
                {grantee} as grantee,
@@ -226,11 +226,13 @@ class _Pieces(dict):
     """What the queries have in common, and what depends on the server's version."""
 
     def __init__(self, connection):
-        knows_options = connection.server_version >= 160000
+        version = connection.server_version
         options = "true as inherit, true as set"
-        if knows_options:
+        if version >= 160000:
             options = "bool_or(a.inherit_option) as inherit, bool_or(a.set_option) as set"
-        super().__init__(_PIECES, options=options)
+        # From 17 on, a multirange goes with its range
+        owned_types = "'d', 'e', 'r'" if version >= 170000 else "'d', 'e', 'r', 'm'"
+        super().__init__(_PIECES, options=options, owned_types=owned_types)
 
 
 def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Cluster:
