@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import psycopg2
 from psycopg2 import errors
-from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
 from pgpillar import catalog, dump, observe, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
@@ -28,6 +27,8 @@ _QUIET = (
     "log_min_duration_statement = -1",
     "log_transaction_sample_rate = 0",
 )
+
+_NOT_IN_A_SCRIPT = "; a script may hold neither BEGIN, COMMIT or ROLLBACK nor COPY FROM stdin"
 
 Fetch = Callable[[str], str]
 
@@ -245,13 +246,12 @@ class _Run:
         for statement in sql.statements(change, self.version):
             cursor.execute(statement)
         try:
-            cursor.execute(self.scripts[change.database])
+            cursor.execute("SELECT pg_temp.bootstrap(%s)", [self.scripts[change.database]])
         except psycopg2.Error as error:
-            raise _Failed(f"{change.detail[1]} failed and left nothing behind: {explained(error)}") from None
-        if cursor.connection.info.transaction_status != TRANSACTION_STATUS_INTRANS:
+            advice = _NOT_IN_A_SCRIPT if isinstance(error, errors.FeatureNotSupported) else ""
             raise _Failed(
-                f"{change.detail[1]} ends its transaction itself; take COMMIT and ROLLBACK out of it"
-            )
+                f"{change.detail[1]} failed and left nothing behind: {explained(error)}{advice}"
+            ) from None
         cursor.execute("RESET ROLE; SET LOCAL search_path TO pg_catalog")
 
     # Farewells: each on its own

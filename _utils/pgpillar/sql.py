@@ -342,9 +342,13 @@ def _default(change: Change, action: str) -> Composed:
 
 
 def _bootstrap(change: Change, version: int):
-    """Only what stands around the script: the script itself is fetched when it is run."""
+    """A function of the owner's to run the script in: there it can end no transaction and become nobody else."""
     yield SQL("SET LOCAL ROLE {}").format(Identifier(change.detail[0]))
     yield SQL('SET LOCAL search_path TO "$user", public')
+    yield SQL(
+        "CREATE FUNCTION pg_temp.bootstrap(script text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
+        " AS 'BEGIN EXECUTE script; END'"
+    )
 
 
 _WRITERS = {
