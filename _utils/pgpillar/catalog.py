@@ -118,66 +118,52 @@ _ENTERABLE = """exists (
     where a.privilege_type = 'CONNECT'
       and (a.grantee = datdba or pg_get_userbyid(a.grantee) <> current_user))"""
 
-# Objects that came with an extension are the extension's business
-_NOT_OF_EXTENSION = """
-    not exists (select from pg_depend d
-                where d.classid = '{catalog}'::regclass and d.objid = {row}.oid and d.deptype = 'e')"""
-
 _IN_SCOPE = """
     n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
     and (%(schemas)s::text[] is null or n.nspname = any (%(schemas)s))"""
 
-_RELATION = "case c.relkind when 'S' then 'sequence' else 'table' end"
-_SIGNATURE = "array[n.nspname, p.proname, oidvectortypes(p.proargtypes)]"
-
+# A backend that has just started pays for each table and function that a query names: here each stands once
 _INSIDE = {
-    "schemas": """
-        select n.nspname as name, pg_get_userbyid(n.nspowner) as owner from pg_namespace n
-        where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'""",
     "extensions": """
         select e.extname as name, e.extversion as version, n.nspname as schema
         from pg_extension e join pg_namespace n on n.oid = e.extnamespace""",
-    "objects": """
-        select {relation} as kind, array[n.nspname, c.relname] as path, pg_get_userbyid(c.relowner) as owner,
-               c.relkind = 'S' and exists (
-                   select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
-                   and d.deptype in ('a', 'i') and d.refclassid = 'pg_class'::regclass) as bound
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and {in_scope} and {class_is_free}
-        union all
-        select 'routine', {signature}, pg_get_userbyid(p.proowner), false
-        from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-        where {in_scope} and {proc_is_free}
-        union all
-        select 'type', array[n.nspname, t.typname], pg_get_userbyid(t.typowner), false
-        from pg_type t join pg_namespace n on n.oid = t.typnamespace
-             left join pg_class c on c.oid = t.typrelid
-        where (t.typtype in ({owned_types}) or c.relkind = 'c') and {in_scope} and {type_is_free}""",
-    "grants": """
-        select 'schema' as kind, array[n.nspname] as path, a.privilege_type as privilege,
-               {grantee} as grantee,
-               a.is_grantable as grantable, {schema_grantor} as grantor
-        from pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
-        where {in_scope}
-        union all
-        select {relation}, array[n.nspname, c.relname], a.privilege_type,
-               {grantee}, a.is_grantable, {class_grantor}
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace, aclexplode(c.relacl) a
-        where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and a.grantee <> c.relowner
-          and {in_scope} and {class_is_free}
-        union all
-        select 'column', array[n.nspname, c.relname, t.attname], a.privilege_type, {grantee}, a.is_grantable,
-               {class_grantor}
-        from pg_attribute t join pg_class c on c.oid = t.attrelid
-             join pg_namespace n on n.oid = c.relnamespace,
-             aclexplode(t.attacl) a
-        where t.attacl is not null and not t.attisdropped and a.grantee <> c.relowner
-          and {in_scope} and {class_is_free}
-        union all
-        select 'routine', {signature}, a.privilege_type, {grantee}, a.is_grantable, {proc_grantor}
-        from pg_proc p join pg_namespace n on n.oid = p.pronamespace,
-             aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-        where a.grantee <> p.proowner and {in_scope} and {proc_is_free}""",
+    # A row for each grant, and one for a thing without any. What came with an extension is its own business.
+    # Oids below 16384 are of initdb: by them the indexes skip what every database holds.
+    "things": """
+        select t.kind, array[n.nspname::text] || t.name as path, pg_get_userbyid(t.owner) as owner,
+               t.kind = 'sequence' and exists (
+                   select from pg_depend d where d.classid = t.catalog and d.objid = t.oid
+                   and d.deptype in ('a', 'i') and d.refclassid = 'pg_class'::regclass) as bound,
+               a.privilege_type as privilege, {grantee} as grantee, a.is_grantable as grantable,
+               {thing_grantor} as grantor
+        from (
+            select 'schema' as kind, 'pg_namespace'::regclass as catalog, oid, oid as schema,
+                   array[]::text[] as name, nspowner as owner,
+                   coalesce(nspacl, acldefault('n', nspowner)) as acl
+            from pg_namespace
+            union all
+            select case relkind when 'S' then 'sequence' else 'table' end, 'pg_class'::regclass, oid,
+                   relnamespace, array[relname], relowner, relacl
+            from pg_class where oid >= 16384 and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+            union all
+            select 'column', 'pg_class'::regclass, c.oid, c.relnamespace, array[c.relname, t.attname],
+                   c.relowner, t.attacl
+            from pg_attribute t join pg_class c on c.oid = t.attrelid
+            where t.attrelid >= 16384 and t.attacl is not null and not t.attisdropped
+            union all
+            select 'routine', 'pg_proc'::regclass, oid, pronamespace,
+                   array[proname, oidvectortypes(proargtypes)], proowner,
+                   coalesce(proacl, acldefault('f', proowner))
+            from pg_proc where oid >= 16384
+            union all
+            select 'type', 'pg_type'::regclass, oid, typnamespace, array[typname], typowner, null
+            from pg_type where oid >= 16384 and (
+                typtype in ({owned_types})
+                or exists (select from pg_class c where c.oid = typrelid and c.relkind = 'c'))
+        ) t join pg_namespace n on n.oid = t.schema
+        left join aclexplode(t.acl) a on a.grantee <> t.owner or t.kind = 'schema'
+        where {in_scope} and (t.kind = 'schema' or not exists (
+            select from pg_depend d where d.classid = t.catalog and d.objid = t.oid and d.deptype = 'e'))""",
     "default_grants": """
         select pg_get_userbyid(d.defaclrole) as creator, coalesce(n.nspname, '') as schema,
                d.defaclobjtype::text as kind, a.privilege_type as privilege, {grantee} as grantee,
@@ -199,15 +185,8 @@ _PIECES = {
     "grantee": _GRANTEE,
     "enterable": _ENTERABLE,
     "grantor": _GRANTOR.format(owner="d.datdba"),
-    "schema_grantor": _GRANTOR.format(owner="n.nspowner"),
-    "class_grantor": _GRANTOR.format(owner="c.relowner"),
-    "proc_grantor": _GRANTOR.format(owner="p.proowner"),
+    "thing_grantor": _GRANTOR.format(owner="t.owner"),
     "in_scope": _IN_SCOPE,
-    "relation": _RELATION,
-    "signature": _SIGNATURE,
-    "class_is_free": _NOT_OF_EXTENSION.format(catalog="pg_class", row="c"),
-    "proc_is_free": _NOT_OF_EXTENSION.format(catalog="pg_proc", row="p"),
-    "type_is_free": _NOT_OF_EXTENSION.format(catalog="pg_type", row="t"),
 }
 
 
@@ -340,15 +319,22 @@ def _databases(answers: Mapping) -> dict[str, Database]:
 def read_inside(connection, database: Database, schemas: Iterable[str] | None = None) -> Database:
     """The database that the connection leads to, with its inside; of these schemas alone."""
     answers = _ask(connection, _INSIDE, {"schemas": _array(schemas)})
-    inside = frozenset(Grant(**{**row, "path": tuple(row["path"])}) for row in answers["grants"])
+    things = defaultdict(list)
+    for row in answers["things"]:
+        things[Object(row["kind"], tuple(row["path"]), row["owner"], row["bound"])].append(row)
+    grants = (_grant(thing, row) for thing, rows in things.items() for row in rows if row["privilege"])
     return replace(
         database,
-        schemas={row["name"]: Schema(row["name"], row["owner"]) for row in answers["schemas"]},
+        schemas={one.path[0]: Schema(one.path[0], one.owner) for one in things if one.kind == "schema"},
         extensions={row["name"]: Extension(**row) for row in answers["extensions"]},
-        grants=database.grants | inside,
+        grants=database.grants | frozenset(grants),
         default_grants=frozenset(map(_default_grant, answers["default_grants"])),
-        objects=tuple(Object(**{**row, "path": tuple(row["path"])}) for row in answers["objects"]),
+        objects=tuple(one for one in things if one.kind not in ("schema", "column")),
     )
+
+
+def _grant(thing: Object, row: Mapping) -> Grant:
+    return Grant(thing.kind, thing.path, row["privilege"], row["grantee"], row["grantable"], row["grantor"])
 
 
 def _default_grant(row: Mapping) -> DefaultGrant:
