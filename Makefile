@@ -60,6 +60,11 @@ bench:  ## measure against Salt's own states and the bare floor; writes docs/
 	@$(SET_UP) demo
 	@$(VENV)/python -m bench
 
+.PHONY: picture
+picture:  ## run the demo once more, elsewhere, and put what it prints into README.rst and docs/
+	@$(SET_UP) demo
+	@$(VENV)/python -m demo picture
+
 .PHONY: docs
 docs: venv  ## build the documentation in docs/_build
 	@$(VENV)/sphinx-build -q -W docs docs/_build

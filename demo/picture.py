@@ -4,6 +4,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.terminal_theme import MONOKAI
 
 from demo import run, show
@@ -12,6 +13,8 @@ from demo.place import ROOT
 SVG = ROOT / "docs" / "pictures" / "demo.svg"
 README = ROOT / "README.rst"
 BLOCK = re.compile(r"(?s)(\.\. make-demo begins\n\n.*?::\n\n)(.*?)(\n\.\. make-demo ends)")
+
+WITHOUT_WEB_FONTS = re.sub(r"(?s)@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT)
 
 
 def take():
@@ -31,7 +34,7 @@ def write(out):
     """Put what ``out`` recorded where the documentation shows it."""
     text = out.export_text(clear=False)
     SVG.parent.mkdir(exist_ok=True)
-    SVG.write_text(out.export_svg(title="make demo", theme=MONOKAI))
+    SVG.write_text(out.export_svg(title="make demo", theme=MONOKAI, code_format=WITHOUT_WEB_FONTS))
     README.write_text(BLOCK.sub(lambda found: found[1] + _indented(text) + found[3], README.read_text()))
 
 

@@ -1,0 +1,70 @@
+"""Copies of the tree in which the demo runs for real, each with a ``.demo`` of its own."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from demo import place, run
+
+ROOT = Path(__file__).resolve().parents[2]
+TREES = ("_modules", "_states", "_utils", "demo", "devtools", "salt")
+
+
+class Copy:
+    """A copy of what the demo needs of the tree."""
+
+    def __init__(self, root):
+        self.root, self.demo = root, root / place.NAME
+        for tree in TREES:
+            shutil.copytree(
+                ROOT / tree, root / tree, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
+            )
+
+    def run(self, *verb):
+        """Run the demo, and return the finished process."""
+        return subprocess.run(self.command(*verb), cwd=self.root, capture_output=True, text=True, check=False)
+
+    def command(self, *verb):
+        return [sys.executable, "-B", "-m", "demo", *verb]
+
+    def shown(self):
+        """Run the demo, which must succeed, and return what it prints."""
+        done = self.run()
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @property
+    def server(self):
+        return run.open_server(self.demo.resolve())
+
+    def file(self, name):
+        return self.demo / "pillar" / name
+
+
+@pytest.fixture(scope="module")
+def make_copy():
+    """Return a function that makes a copy below a directory of this mode."""
+    made = []
+
+    def make(mode=0o755):
+        root = Path(tempfile.mkdtemp(prefix="pgpillar-test-", dir="/tmp"))
+        root.chmod(mode)
+        made.append(Copy(root))
+        return made[-1]
+
+    yield make
+    for copy in made:
+        copy.run("clean")
+        shutil.rmtree(copy.root)
+
+
+@pytest.fixture(scope="module")
+def copy(make_copy):
+    """A copy whose demo ran once; what it printed is in ``first``."""
+    copy = make_copy()
+    copy.first = copy.shown()
+    return copy

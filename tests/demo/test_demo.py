@@ -1,0 +1,187 @@
+"""`make demo`, run for real: what it prints, that it follows an edit, that it mends what was cut off."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from demo import picture, place, proof
+from demo.minion import Minion
+
+NOTHING = "Cluster main is as pillar wants it; nothing changed"
+BROKEN = "    blog: {owner: wikki, acces: {analyst: reed}}\n"
+CHANGING = ((r"\d+\.\d s", "N s"), (r"port \d+", "port N"), (r"user \w+$", "user U"))
+
+
+def stable(text):
+    """Return what a run prints without what differs from one to the next."""
+    lines = "\n".join(line.rstrip() for line in text.splitlines())
+    for pattern, constant in CHANGING:
+        lines = re.sub(pattern, constant, lines, flags=re.M)
+    return lines
+
+
+@pytest.fixture
+def edited(copy):
+    """Return a function that appends to the databases of the pillar; they are as before afterwards."""
+    path = copy.file("postgresql/databases.sls")
+    before = path.read_text()
+    yield lambda more: path.write_text(path.read_text() + more)
+    path.write_text(before)
+
+
+def test_the_readme_shows_what_a_first_run_prints(copy):
+    assert stable(picture.shown()) == stable(copy.first)
+
+
+@pytest.mark.parametrize("name", ["databases", "roles"])
+def test_the_readme_shows_the_pillar_of_the_demo(name):
+    lines = (place.ROOT / "demo/seed/pillar/postgresql" / f"{name}.sls").read_text().splitlines(keepends=True)
+    pillar = "".join(line for line in lines if not line.startswith("#"))
+    assert textwrap.indent(pillar, "    ") in picture.README.read_text()
+
+
+def test_nothing_is_red_and_something_is_refused(copy):
+    assert "✗" not in copy.first
+    assert copy.first.count("✓") == len(proof.TRIALS)
+    assert copy.first.count("refused: ") == 4
+
+
+def test_a_second_run_changes_nothing_and_is_quick(copy):
+    start = time.monotonic()
+    assert copy.shown().count(NOTHING) == 2
+    assert time.monotonic() - start < 15
+
+
+def test_an_edit_is_applied(copy, edited):
+    edited("    blog: wiki\n")
+    assert "create, closed to PUBLIC" in copy.shown()
+    assert copy.server.query("select pg_get_userbyid(datdba) from pg_database where datname = 'blog'") == [
+        ("wiki",)
+    ]
+    assert "[blog.wiki]" in (copy.demo / "pg_service.conf").read_text()
+
+
+def test_a_right_that_is_given_shows_as_given(copy):
+    path = copy.file("postgresql/roles.sls")
+    before = path.read_text()
+    path.write_text(before.replace("shop: read", "shop: write"))
+    assert re.search(r"✓ analyst +INSERT .* done", copy.shown())
+    path.write_text(before)
+    assert re.search(r"✓ analyst +INSERT .* refused", copy.shown())
+
+
+def test_a_wrong_edit_is_told_as_the_readme_shows_it(copy, edited):
+    edited(BROKEN)
+    done = copy.run()
+    assert done.returncode == 1
+    assert textwrap.indent(done.stderr, "    ") in picture.README.read_text()
+
+
+def test_broken_yaml_is_told_with_its_file(copy, edited):
+    edited("    blog: [\n")
+    done = copy.run()
+    assert done.returncode == 1
+    assert "postgresql.databases" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_crashed_is_started_again(copy):
+    copy.server.kill()
+    assert NOTHING in copy.shown()
+
+
+def test_a_taken_port_is_left_for_another(copy):
+    copy.server.stop()
+    with socket.create_server(("127.0.0.1", copy.server.port)) as other:
+        assert f"port {other.getsockname()[1]}" not in copy.shown()
+    assert NOTHING in copy.shown()
+
+
+def test_a_server_that_is_gone_is_made_anew(copy):
+    copy.server.remove()
+    assert "create, closed to PUBLIC" in copy.shown()
+
+
+def test_a_second_demo_at_once_is_refused(copy):
+    with place.locked(copy.demo):
+        done = copy.run()
+    assert done.returncode == 1
+    assert "another demo is at work" in done.stderr
+
+
+@pytest.mark.parametrize("where", ["making a private", "starting it", "highstate", "what pillar says"])
+def test_a_run_that_was_cut_off_is_taken_up_again(make_copy, where):
+    copy = make_copy()
+    with subprocess.Popen(
+        copy.command(), cwd=copy.root, stdout=subprocess.PIPE, start_new_session=True
+    ) as cut:
+        seen = ""
+        while where not in seen:
+            seen += os.read(cut.stdout.fileno(), 100).decode()
+        os.killpg(cut.pid, signal.SIGINT)
+    assert cut.returncode
+    assert NOTHING in copy.shown()
+
+
+def test_a_promise_that_is_not_kept_shows(copy):
+    cluster = declared(copy)
+    (reading,) = [trial for trial in proof.TRIALS if trial.statement == proof.SELECT]
+    assert proof.attempt(copy.server, cluster, reading).as_declared
+    copy.server.query("revoke select on orders from readers", dbname="shop")
+    assert not proof.attempt(copy.server, cluster, reading).as_declared
+
+
+def declared(copy):
+    """The cluster that the demo's pillar declares."""
+    return Minion(copy.demo.resolve()).declared()
+
+
+def test_no_password_can_be_read_by_others(copy):
+    secrets = [role.password.reveal().encode() for role in declared(copy).roles.values() if role.password]
+    assert len(secrets) == 4
+    holders = [path for path in files(copy.demo) if any(secret in path.read_bytes() for secret in secrets)]
+    assert {path.name for path in holders} == {"postgresql-users.sls", "pg_service.conf"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
+
+
+def files(directory):
+    return [path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def test_clean_leaves_nothing(make_copy):
+    copy = make_copy()
+    before = {path.relative_to(copy.root) for path in copy.root.rglob("*")}
+    copy.shown()
+    port, sockets = copy.server.port, copy.server.socket_dir
+    assert copy.run("clean").returncode == 0
+    after = {path.relative_to(copy.root) for path in copy.root.rglob("*") if path.name != "__pycache__"}
+    assert {path for path in after - before if path.suffix != ".pyc"} == set()
+    assert not sockets.exists()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    assert copy.run("clean").returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another user")
+def test_a_closed_checkout_has_the_demo_elsewhere(make_copy):
+    copy = make_copy(mode=0o700)
+    said, target = copy.shown(), copy.demo.resolve()
+    assert f"so .demo leads to {target}" in said
+    assert target.parent == Path("/var/tmp")
+    assert copy.run("clean").returncode == 0
+    assert not target.exists()
+    assert not copy.demo.is_symlink()
+
+
+def test_a_link_to_nowhere_is_mended(make_copy):
+    copy = make_copy()
+    copy.demo.symlink_to(copy.root / "gone")
+    assert NOTHING in copy.shown()
