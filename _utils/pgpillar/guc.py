@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from string import ascii_lowercase, ascii_uppercase
 
 # A value of these is a list of names: stored with each name quoted, written with each as a literal.
 NAME_LISTS = frozenset(
@@ -11,7 +12,8 @@ NAME_LISTS = frozenset(
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*\Z")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
-_ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s]+))\s*(?:,|\Z)')
+_ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s]+))\s*(?:,|\Z)', re.ASCII)
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # PostgreSQL folds no other letters
 
 
 def canonical(name: str, value: object) -> tuple[str, str]:
@@ -24,13 +26,13 @@ def names_in(value: object) -> list[str]:
     """The names in a list setting, from a YAML list or from the text of one."""
     if isinstance(value, (list, tuple)):
         return [str(item) for item in value]
-    text, names, at = str(value).strip(), [], 0
+    text, names, at = str(value).strip(" \t\n\r\f\v"), [], 0
     while at < len(text):
         found = _ELEMENT.match(text, at)
         if not found:
-            raise ValueError(f"{text!r} is not a list of names; write a YAML list")
+            raise ValueError("the text is not a list of names")
         quoted, plain = found.groups()
-        names.append(plain.lower() if quoted is None else quoted.replace('""', '"'))
+        names.append(plain.translate(_LOWER) if quoted is None else quoted.replace('""', '"'))
         at = found.end()
     return names
 
@@ -44,4 +46,4 @@ def _join(names: list[str]) -> str:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return str(value)
+    return ", ".join(map(_text, value)) if isinstance(value, list) else str(value)

@@ -38,15 +38,18 @@ from pgpillar.shape import (
     Password,
     Path,
     Problem,
-    RoleName,
+    Reserved,
     Section,
     Settings,
     Text,
-    Unreserved,
     nearest,
 )
 
 ROOT = Path(("postgresql",))
+ROLE_NAME = Reserved(("public", "none"), "a role name")
+SCHEMA_NAME = Reserved(("information_schema",), "a schema name")
+DATABASE_NAME = Reserved(("template0", "template1"), "a database name", prefixes=())
+HOST = r"/[^\s,]*|[\w.:-]+"  # no URL, for it may hold a password
 SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 PEM = r"(?s)\s*-----BEGIN CERTIFICATE-----.+-----END CERTIFICATE-----\s*"
 
@@ -55,7 +58,7 @@ class PillarError(Trouble):
     """The pillar cannot be used; ``problems`` says all that is wrong with it."""
 
     def __init__(self, problems: Iterable[Problem]):
-        self.problems = sorted(problems)
+        self.problems = sorted(set(problems))
         count = len(self.problems)
         head = "1 problem" if count == 1 else f"{count} problems"
         super().__init__(
@@ -71,23 +74,23 @@ class Declared(NamedTuple):
 class Extensions(Kind):
     """A list of names, or a mapping of name to version or {version, schema}."""
 
-    expected = "a list of extensions"
     _one = Section(
         {
             "version": Key(Text("a version"), "the version to hold, or 'latest'"),
             "schema": Key(Name(), "where its objects go; public if left out"),
         },
         short="version",
+        expected="a version or a mapping",
     )
 
     def read(self, value, path, notes):
-        if isinstance(value, (list, tuple)):
-            value = {name: None for name in value if isinstance(name, str) or self.refuse(name, path, notes)}
+        if not isinstance(value, Mapping):
+            value = dict.fromkeys(ListOf(Name(), alone=True).read(value, path, notes))
         read = MapOf(Name(), self._one).read(value, path, notes)
         return {name: Extension(name, entry["version"], entry["schema"]) for name, entry in read.items()}
 
 
-ACCESS = MapOf(RoleName(), Choice(*levels.LEVELS))
+ACCESS = MapOf(ROLE_NAME, Choice(*levels.LEVELS))
 GROUP_ACCESS = MapOf(Name(), Either(Choice(*levels.LEVELS), MapOf(Name(), Choice(*levels.LEVELS))))
 LIMIT = Number(-1)
 
@@ -104,19 +107,20 @@ ADMIN = Section(
         ),
     },
     short="user",
+    expected="a user or a mapping",
 )
 
 CLUSTER = Section(
     {
         "host": Key(
-            Text("a host name or a socket directory", r"[^\s,]+"),
+            Text("a host name or a socket directory", HOST),
             "the name its certificate is verified against, or the directory of its socket",
             required=True,
         ),
         "hostaddr": Key(Address(), "the address to dial; host is still what is verified"),
         "port": Key(Number(1, 65535), "its port", 5432),
         "sslmode": Key(Choice(*SSLMODES), "how the server is verified", "verify-full"),
-        "sslmode_reason": Key(Text(), "why sslmode is weaker than verify-full"),
+        "sslmode_reason": Key(Text("a reason"), "why sslmode is weaker than verify-full"),
         "ca": Key(Text("a PEM certificate", PEM), "the CA certificates, as PEM"),
         "ca_file": Key(Text("an absolute path", r"/.+"), "a file with the CA certificates"),
         "admin": Key(ADMIN, "who administers it"),
@@ -134,18 +138,19 @@ CLUSTER = Section(
 
 SCHEMA = Section(
     {
-        "owner": Key(RoleName(), "who owns it; the owner of the database if left out"),
+        "owner": Key(ROLE_NAME, "who owns it; the owner of the database if left out"),
         "access": Key(ACCESS, "role: read, write or owner", NOTHING),
     },
     short="owner",
+    expected="an owner or a mapping",
 )
 
 DATABASE = Section(
     {
-        "owner": Key(RoleName(), "the user or group that owns it"),
+        "owner": Key(ROLE_NAME, "the user or group that owns it"),
         "cluster": Key(Name(), "the cluster it is in; may be left out where there is one"),
         "state": Key(Choice(PRESENT, QUARANTINED, ABSENT), "present, quarantined or absent", PRESENT),
-        "schemas": Key(MapOf(Name(), SCHEMA), "schema: {owner, access}", NOTHING),
+        "schemas": Key(MapOf(SCHEMA_NAME, SCHEMA), "schema: {owner, access}", NOTHING),
         "access": Key(ACCESS, "role: read, write or owner", NOTHING),
         "extensions": Key(Extensions(), "what CREATE EXTENSION is to make", NOTHING),
         "bootstrap": Key(
@@ -167,7 +172,7 @@ ROLE_KEYS = {
         ListOf(Name(), alone=True), "the clusters it is on; those of its databases if left out", ()
     ),
     "state": Key(Choice(PRESENT, ABSENT), "present or absent", PRESENT),
-    "reassign_to": Key(RoleName(), "who gets what it owns when it goes"),
+    "reassign_to": Key(ROLE_NAME, "who gets what it owns when it goes"),
     "settings": Key(Settings(), "setting: value", frozenset()),
     "access": Key(GROUP_ACCESS, "database: level, or database: {schema: level}", NOTHING),
 }
@@ -192,7 +197,7 @@ GROUP = Section(ROLE_KEYS)
 POOL = Section(
     {
         "database": Key(Name(), "the database it leads to", required=True),
-        "user": Key(RoleName(), "the user it logs in as", required=True),
+        "user": Key(ROLE_NAME, "the user it logs in as", required=True),
         "target": Key(Choice("primary", "replica"), "primary or replica", "primary"),
         "mode": Key(
             Choice("session", "transaction", "statement"), "when a connection is given back", "transaction"
@@ -204,9 +209,9 @@ POOL = Section(
 TREE = Section(
     {
         "clusters": Key(MapOf(Name(), CLUSTER), "name: {host, …}", NOTHING),
-        "databases": Key(MapOf(Unreserved("template0", "template1"), DATABASE), "database: owner", NOTHING),
-        "users": Key(MapOf(RoleName(), USER), "user: {password: …}", NOTHING),
-        "groups": Key(MapOf(RoleName(), GROUP), "group: {access: …}", NOTHING),
+        "databases": Key(MapOf(DATABASE_NAME, DATABASE), "database: owner", NOTHING),
+        "users": Key(MapOf(ROLE_NAME, USER), "user: {password: …}", NOTHING),
+        "groups": Key(MapOf(ROLE_NAME, GROUP), "group: {access: …}", NOTHING),
         "pools": Key(MapOf(Name(), POOL), "pool: {database, user, …}", NOTHING),
     }
 )
@@ -234,7 +239,7 @@ def administered(tree: object, minion: str) -> list[str]:
 def _is_for(entry: object, minion: str) -> bool:
     admin = entry.get("admin") if isinstance(entry, Mapping) else None
     named = admin.get("minion") if isinstance(admin, Mapping) else None
-    return not named or minion in ([named] if isinstance(named, str) else named)
+    return not named or minion in (named if isinstance(named, list) else [named])
 
 
 class _Reader:
@@ -253,6 +258,7 @@ class _Reader:
         self._check_roles()
         self._check_databases()
         at = self._whereabouts()
+        self._check_meetings(at)
         return {
             name: Declared(self._endpoint(name, entry), self._cluster(name, entry, at))
             for name, entry in self.tree["clusters"].items()
@@ -373,7 +379,7 @@ class _Reader:
                 self._check_reassign(name, entry, path)
 
     def _check_secret(self, name: str, entry: Mapping, path: Path) -> None:
-        if name in self.tree["users"] and not entry["password"]:
+        if name in self.tree["users"] and not entry["password"] and not self.notes.has(path / "password"):
             self.notes.add(
                 path, f"user {name!r} has no password", "put one in a secrets file that this minion sees"
             )
@@ -392,16 +398,25 @@ class _Reader:
         if group not in self.tree["groups"]:
             known = nearest(group, self.tree["groups"])
             self.notes.add(path, f"there is no group {group!r}", f"declare it in postgresql:groups ({known})")
+        elif self.tree["groups"][group]["state"] == ABSENT:
+            self.notes.add(path, f"group {group!r} is to be absent", "take it out, or let the group stay")
         elif name in {group, *self._groups_above(group)}:
             self.notes.add(
                 path, f"{name!r} would be a member of itself through {group!r}", "take one of the two out"
             )
 
+    def _check_meetings(self, at: Mapping[str, set[str]]) -> None:
+        for name, entry in self.roles.items():
+            for group in entry["groups"]:
+                if at.get(group) and at[name] and not at[group] & at[name]:
+                    message = f"{name!r} is on no cluster that group {group!r} is on"
+                    self.notes.add(self._role_path(name) / "groups", message, "take it out, or add a cluster")
+
     def _check_databases(self) -> None:
         for name, entry in self.tree["databases"].items():
             path = self._database_path(name)
-            if entry["state"] == PRESENT and not entry["owner"]:
-                self.notes.add(path, "'owner' is missing", f"write {name}: the user or group that owns it")
+            if entry["state"] == PRESENT and not entry["owner"] and not self.notes.has(path / "owner"):
+                self.notes.add(path, "'owner' is missing", f"add 'owner': {DATABASE.keys['owner'].help}")
             for role, where in self._mentions(name):
                 self._check_exists(role, where)
             for extension in entry["extensions"].values():
@@ -410,12 +425,14 @@ class _Reader:
                     self.notes.add(
                         where,
                         f"there is no schema {extension.schema!r}",
-                        nearest(extension.schema, entry["schemas"]),
+                        nearest(extension.schema, ("public", *entry["schemas"])),
                     )
             for one, where in self.access[name]:
                 self._check_access(entry, one, where)
 
     def _check_exists(self, role: str, path: Path) -> None:
+        if any(self.notes.has(ROOT / section / role) for section in ("users", "groups")):
+            return  # it may be declared, and unread
         if role not in self.roles:
             fix = "add it to postgresql:users (in a secrets file) or postgresql:groups"
             self.notes.add(path, f"there is no user or group {role!r}", f"{fix}; {nearest(role, self.roles)}")
@@ -426,7 +443,9 @@ class _Reader:
         if one.schema is None:
             return
         if one.schema not in {"public", *entry["schemas"]}:
-            self.notes.add(path, f"there is no schema {one.schema!r}", nearest(one.schema, entry["schemas"]))
+            self.notes.add(
+                path, f"there is no schema {one.schema!r}", nearest(one.schema, ("public", *entry["schemas"]))
+            )
         elif one.level == levels.OWNER and self._schema_owner(entry, one.schema) == entry["owner"]:
             reason = f"for {entry['owner']!r} owns both"
             message = f"owning schema {one.schema!r} would mean owning the database, {reason}"
@@ -464,7 +483,7 @@ class _Reader:
         if entry["ca"] and entry["ca_file"]:
             self.notes.add(path / "ca_file", "the CA is given twice", "keep either ca or ca_file")
         if not socket and entry["sslmode"] != "verify-full" and not entry["sslmode_reason"]:
-            message = f"{entry['sslmode']} does not verify that the server is {entry['host']!r}"
+            message = f"{entry['sslmode']} does not verify who the server is"
             self.notes.add(path / "sslmode", message, "use verify-full, or say why not in sslmode_reason")
 
     def _cluster(self, name: str, entry: Mapping, at: Mapping[str, set[str]]) -> Cluster:
@@ -518,10 +537,10 @@ class _Reader:
         return frozenset(joins.union(*map(levels.memberships, layouts)))
 
     def _check_circles(self, members: Mapping[str, set[str]]) -> None:
-        for role in (role for role, inside in members.items() if role in inside):
-            self.notes.add(
-                self._role_path(role), f"{role!r} would be a member of itself", "take out one of the accesses"
-            )
+        for role, inside in members.items():
+            if role in inside and role not in self._groups_above(role):
+                message = f"{role!r} would be a member of itself through what it owns"
+                self.notes.add(self._role_path(role), message, "take out one of the accesses")
 
 
 def _database(name: str, entry: Mapping, layout: Layout | None, members: Mapping[str, set[str]]) -> Database:

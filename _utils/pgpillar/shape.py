@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from pgpillar import guc
+from pgpillar import guc, scram
 from pgpillar.model import Secret
 
 MAX_NAME = 63  # bytes; PostgreSQL cuts what is longer, without a word
@@ -47,55 +47,80 @@ class Notes:
 
     def __init__(self):
         self.problems: list[Problem] = []
+        self._places: set[Path] = set()
 
     def add(self, path: Path, message: str, fix: str) -> None:
         self.problems.append(Problem(str(path), message, fix))
+        self._places.update(path[:depth] for depth in range(len(path) + 1))
+
+    def has(self, path: Path) -> bool:
+        """Whether something is wrong here or below, so that what is missed may only be unread."""
+        return path in self._places
 
 
-def nearest(word: str, known) -> str:
+def nearest(word: object, known: Iterable[str]) -> str:
     """'did you mean X?', or the list of what is known."""
-    close = difflib.get_close_matches(str(word), list(map(str, known)), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(map(str, known)) or 'none'}"
+    close = difflib.get_close_matches(word, known, n=1) if isinstance(word, str) else ()
+    return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(known) or 'none'}"
+
+
+def _is_near(word: object, known: Iterable[str]) -> bool:
+    return bool(re.fullmatch("[A-Za-z_]+", str(word)) and difflib.get_close_matches(str(word), known))
 
 
 class Kind:
-    """Reads one kind of value. A kind that finds nothing usable notes why and gives None."""
+    """Reads one kind of value. A kind that finds nothing usable notes why and gives None.
 
-    secret = False  # a secret kind never quotes the value it refuses
+    It never quotes the value: what is in the wrong place may be a secret.
+    """
+
+    secret = False  # whether a secret stands here, or below
     expected = "a value"
 
     def read(self, value, path: Path, notes: Notes):
         raise NotImplementedError
 
     def refuse(self, value, path: Path, notes: Notes, fix: str = ""):
-        got = _kind_of(value) if self.secret or isinstance(value, (Mapping, list)) else repr(value)[:80]
-        notes.add(path, f"{got} is not {self.expected}", fix or f"write {self.expected}")
+        notes.add(path, f"{_kind_of(value)} is not {self.expected}", fix or f"write {self.expected}")
+
+
+_KINDS = (
+    (Mapping, "a mapping"),
+    (list, "a list"),
+    (str, "a text"),
+    (bool, "a yes or no"),
+    ((int, float), "a number"),
+    (date, "a date"),
+    (type(None), "nothing"),
+)
 
 
 def _kind_of(value) -> str:
     """What a value is, in YAML's words and without showing it."""
-    names = (
-        (Mapping, "a mapping"),
-        (list, "a list"),
-        (str, "a text"),
-        (bool, "a yes or no"),
-        (int, "a number"),
-    )
-    return next(
-        (name for kind, name in names if isinstance(value, kind)), "nothing" if value is None else "this"
-    )
+    if value == "":
+        return "an empty text"
+    return next((name for kind, name in _KINDS if isinstance(value, kind)), "this")
+
+
+def _as_text(value, fix: str) -> str:
+    """The fix, where YAML may have made something else of a text."""
+    return "put it in quotes" if isinstance(value, (int, float, date)) else fix
+
+
+def _is_sendable(text: str) -> bool:
+    """Whether PostgreSQL can be sent it at all."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 @dataclass
 class Text(Kind):
     expected: str = "a text"
     pattern: str = r"(?s).+"
-    example: str = ""
 
     def read(self, value, path, notes):
-        if isinstance(value, str) and "\0" not in value and re.fullmatch(self.pattern, value):
+        if isinstance(value, str) and _is_sendable(value) and re.fullmatch(self.pattern, value):
             return value
-        return self.refuse(value, path, notes, self.example and f"write for example {self.example}")
+        return self.refuse(value, path, notes, _as_text(value, ""))
 
 
 class Name(Kind):
@@ -105,12 +130,7 @@ class Name(Kind):
 
     def read(self, value, path, notes):
         if not isinstance(value, str):
-            fix = (
-                f"put it in quotes: '{value}'"
-                if isinstance(value, (int, float, bool, date))
-                else "write a text"
-            )
-            return self.refuse(value, path, notes, fix)
+            return self.refuse(value, path, notes, _as_text(value, "write a text"))
         for is_wrong, message, fix in _NAME_FAULTS:
             if is_wrong(value):
                 return notes.add(path, message(value), fix)
@@ -123,46 +143,29 @@ def _size(name: str) -> int:
 
 _NAME_FAULTS = (
     (lambda n: not n, lambda n: "the name is empty", "give it a name"),
-    (lambda n: "\0" in n, lambda n: f"{n!r} holds a NUL character", "take it out"),
-    (
-        lambda n: any("\ud800" <= c <= "\udfff" for c in n),
-        lambda n: f"{n!r} holds half of a surrogate pair",
-        "take it out",
-    ),
+    (lambda n: "\0" in n, lambda n: "the name holds a NUL character", "take it out"),
+    (lambda n: not _is_sendable(n), lambda n: "the name holds half of a surrogate pair", "take it out"),
     (
         lambda n: _size(n) > MAX_NAME,
-        lambda n: f"{n[:24] + '…'!r} is {_size(n)} bytes long, and PostgreSQL cuts names at {MAX_NAME}",
+        lambda n: f"the name is {_size(n)} bytes long, and PostgreSQL cuts names at {MAX_NAME}",
         f"use at most {MAX_NAME} bytes",
     ),
 )
 
 
-class Unreserved(Name):
-    """A name that is not one of these."""
+@dataclass
+class Reserved(Name):
+    """A name of which PostgreSQL keeps some for itself."""
 
-    def __init__(self, *reserved: str):
-        self.reserved = reserved
+    words: tuple[str, ...]
+    expected: str = "a name"
+    prefixes: tuple[str, ...] = ("pg_",)
 
     def read(self, value, path, notes):
         name = super().read(value, path, notes)
-        if name is not None and self._is_reserved(name):
-            return notes.add(path, f"{name!r} is reserved", "choose another name")
+        if name is not None and (name in self.words or name.startswith(self.prefixes)):
+            return notes.add(path, "the name is reserved by PostgreSQL", "choose another name")
         return name
-
-    def _is_reserved(self, name: str) -> bool:
-        return name in self.reserved
-
-
-class RoleName(Unreserved):
-    """A name for a role: some are PostgreSQL's own."""
-
-    expected = "a role name"
-
-    def __init__(self):
-        super().__init__("public", "none")
-
-    def _is_reserved(self, name):
-        return name.startswith("pg_") or super()._is_reserved(name)
 
 
 @dataclass
@@ -178,6 +181,10 @@ class Number(Kind):
         if isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high:
             return value
         return self.refuse(value, path, notes)
+
+    def refuse(self, value, path, notes, fix=""):
+        got = value if isinstance(value, int) and not isinstance(value, bool) else _kind_of(value)
+        notes.add(path, f"{got} is not {self.expected}", f"write {self.expected}")
 
 
 class Choice(Kind):
@@ -196,11 +203,7 @@ class Address(Kind):
 
     def read(self, value, path, notes):
         try:
-            return (
-                str(ipaddress.ip_address(value))
-                if isinstance(value, str)
-                else self.refuse(value, path, notes)
-            )
+            return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
         except ValueError:
             return self.refuse(value, path, notes, "write for example 192.0.2.10; a name belongs in 'host'")
 
@@ -212,13 +215,15 @@ class Password(Kind):
     expected = "a password in one line of text"
 
     def read(self, value, path, notes):
-        if isinstance(value, str) and value and not set(value) & set("\0\r\n") and _is_utf8(value):
-            return Secret(value)
-        return self.refuse(value, path, notes, "put a text of one line in quotes")
+        if not isinstance(value, str) or not value or set(value) & set("\r\n") or not _is_sendable(value):
+            return self.refuse(value, path, notes, "put a text of one line in quotes")
+        if _HASH.match(value) and not scram.is_verifier(value):
+            fix = "put the password itself there, or a whole SCRAM-SHA-256 verifier"
+            return notes.add(path, "a hash of this kind is no password and no verifier", fix)
+        return Secret(value)
 
 
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+_HASH = re.compile(r"md5[0-9a-f]{32}\Z|SCRAM-SHA-256\$")
 
 
 class Moment(Kind):
@@ -234,8 +239,11 @@ class Moment(Kind):
         if moment is None:
             return self.refuse(value, path, notes, self._fix)
         if moment.tzinfo is None:
-            return notes.add(path, f"{str(value)!r} does not say its time zone", self._fix)
-        return moment.astimezone(UTC)
+            return notes.add(path, "the time does not say its zone", self._fix)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            return notes.add(path, "no calendar reaches so far", "write 'infinity', or leave it out")
 
 
 def _moment(value) -> datetime | None:
@@ -264,16 +272,23 @@ class Settings(Kind):
         if not isinstance(value, Mapping):
             self.refuse(value, path, notes, "write for example {search_path: [shop, public]}")
             return frozenset()
-        pairs = [self._pair(name, setting, path / name, notes) for name, setting in value.items()]
-        return frozenset(filter(None, pairs))
+        pairs = {}
+        for name, setting in value.items():
+            pair = self._pair(name, setting, path / name, notes)
+            if pair and pair[0] in pairs:
+                notes.add(path / name, "the setting is given twice", "keep one; capitals make no difference")
+            elif pair:
+                pairs[pair[0]] = pair
+        return frozenset(pairs.values())
 
     def _pair(self, name, setting, path, notes):
         if not isinstance(name, str) or not guc.NAME.match(name):
-            return notes.add(path, f"{name!r} is not the name of a setting", "use PostgreSQL's own name")
+            return notes.add(path, "this is not the name of a setting", "use PostgreSQL's own name")
         if name.lower() in self._forbidden:
             return notes.add(path, "pgpillar sets this itself", self._forbidden[name.lower()])
-        if setting is None or isinstance(setting, Mapping) or "\0" in str(setting):
-            return notes.add(path, "the setting has no value", "write a text, a number or a list")
+        items = setting if isinstance(setting, list) else [setting]
+        if not all(isinstance(item, (str, int, float, date)) and _is_sendable(str(item)) for item in items):
+            return notes.add(path, "the setting has no usable value", "write a text, a number or a list")
         try:
             return guc.canonical(name, setting)
         except ValueError as error:
@@ -314,11 +329,22 @@ class MapOf(Kind):
             return {}
         read = {}
         for key, item in value.items():
+            if item is None and self.value.secret and _swallowed(key):
+                notes.add(path / _swallowed(key), *_NO_SPACE)
+                continue
             name = self.key.read(key, path / key, notes)
             entry = self.value.read(item, path / key, notes)
             if name is not None and entry is not None:
                 read[name] = entry
         return read
+
+
+_NO_SPACE = ("the space after the colon is missing", "write 'key: value'")
+
+
+def _swallowed(key) -> str | None:
+    """The key that was meant, where one like {shop_app:secret} has taken in its value."""
+    return str(key).partition(":")[0] if ":" in str(key) else None
 
 
 @dataclass(frozen=True)
@@ -339,17 +365,32 @@ class Section(Kind):
     short: str | None = None
     expected: str = field(default="a mapping", kw_only=True)
 
+    @property
+    def secret(self) -> bool:
+        return any(key.kind.secret for key in self.keys.values())
+
     def read(self, value, path, notes):
         if isinstance(value, str) and self.short:
             value = {self.short: value}
         if value is None:
             value = {}
         if not isinstance(value, Mapping):
-            return notes.add(path, f"{_kind_of(value)} is not {self.expected}", self._example())
+            return notes.add(
+                path, f"{_kind_of(value)} is not {self.expected}", _as_text(value, self._example())
+            )
         for name in value:
             if name not in self.keys:
-                notes.add(path / name, f"unknown key {name!r}", nearest(name, self.keys))
+                self._unknown(name, path, notes)
         return {name: self._one(name, key, value, path, notes) for name, key in self.keys.items()}
+
+    def _unknown(self, name, path, notes):
+        """Beside a secret, a key is named only where it is near to a known one, for it may be the secret."""
+        if _swallowed(name):
+            notes.add(path / _swallowed(name), *_NO_SPACE)
+        elif not self.secret or _is_near(name, self.keys):
+            notes.add(path / name, f"unknown key {str(name)!r}", nearest(name, self.keys))
+        else:
+            notes.add(path, "one of the keys is unknown", nearest("", self.keys))
 
     def _one(self, name, key: Key, value, path, notes):
         if name in value and value[name] is not None:
@@ -370,7 +411,6 @@ class Either(Kind):
 
     text: Kind
     other: Kind
-    make: Callable = lambda read: read
 
     def read(self, value, path, notes):
         kind = self.text if isinstance(value, str) else self.other
