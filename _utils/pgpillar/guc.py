@@ -12,7 +12,7 @@ NAME_LISTS = frozenset(
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*\Z")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
-_ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s]+))\s*(?:,|\Z)', re.ASCII)
+_ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s]+))\s*(?:,(?!\Z)|\Z)', re.ASCII)
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # PostgreSQL folds no other letters
 
 

@@ -11,10 +11,11 @@ from base64 import b64decode, b64encode
 from hashlib import pbkdf2_hmac, sha256
 
 ITERATIONS = 4096
-_VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)\Z")
+_KEY = "([A-Za-z0-9+/]{43}=)"  # 32 bytes
+_SALT = "((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==))"
+_VERIFIER = re.compile(rf"SCRAM-SHA-256\$([1-9]\d{{0,8}}):{_SALT}\${_KEY}:{_KEY}\Z", re.ASCII)
 
 _PROHIBITED = (
-    stringprep.in_table_c12,
     stringprep.in_table_c21_c22,
     stringprep.in_table_c3,
     stringprep.in_table_c4,
@@ -52,14 +53,16 @@ def is_verifier(text: str) -> bool:
 
 
 def prepared(password: str) -> bytes:
-    """The bytes that are hashed. What SASLprep forbids is taken as it stands, as PostgreSQL does."""
+    """The bytes that are hashed. Like PostgreSQL, and unlike RFC 4013, it looks for what is forbidden before
+    it normalizes, and takes a password that holds such as it stands.
+    """
     mapped = "".join(
         " " if stringprep.in_table_c12(char) else char
         for char in password
-        if not stringprep.in_table_b1(char)
+        if stringprep.in_table_c12(char) or not stringprep.in_table_b1(char)
     )
-    text = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)
-    return (text if text and _is_allowed(text) else password).encode()
+    text = unicodedata.normalize("NFKC", mapped) if mapped and _is_allowed(mapped) else password
+    return text.encode()
 
 
 def _is_allowed(text: str) -> bool:
