@@ -1,0 +1,37 @@
+"""Sphinx's configuration. What the pages say of pillar, levels and messages is made from the code: see ``_ext``."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT / "_utils")]
+
+
+def load(kind):
+    """Import Salt's module of this kind under the name that the wheel gives it: both files have the same name."""
+    name = f"pgpillar_salt.{kind}s.pg_access"
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"_{kind}s" / "pg_access.py")
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+load("module")
+load("state")
+
+import pgpillar  # noqa: E402  (found on the path that is set above)
+
+project = "pgpillar"
+author = copyright = "the pgpillar developers"
+version = release = pgpillar.__version__
+extensions = ["sphinx.ext.autodoc", "from_code"]
+exclude_patterns = ["_build"]
+nitpicky = True
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "PostgreSQL access from Salt pillar",
+    "fixed_sidebar": True,
+    "page_width": "1080px",
+}
+html_copy_source = False
+autodoc_member_order = "bysource"
