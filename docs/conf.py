@@ -1,4 +1,4 @@
-"""Sphinx's configuration. What the pages say of pillar, levels and messages is made from the code: see ``_ext``."""
+"""Sphinx's configuration. What the pages say of pillar and messages is made from the code: see ``_ext``."""
 
 import importlib.util
 import sys
@@ -9,7 +9,7 @@ sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT / "_utils")]
 
 
 def load(kind):
-    """Import Salt's module of this kind under the name that the wheel gives it: both files have the same name."""
+    """Import Salt's module of this kind as the wheel calls it: the two files have the same name."""
     name = f"pgpillar_salt.{kind}s.pg_access"
     spec = importlib.util.spec_from_file_location(name, ROOT / f"_{kind}s" / "pg_access.py")
     sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -42,7 +42,9 @@ class FromCode(Directive):
 
     def run(self):
         node = nodes.container()
-        self.state.nested_parse(StringList(self.lines(), self.arguments[0] if self.arguments else ""), 0, node)
+        self.state.nested_parse(
+            StringList(self.lines(), self.arguments[0] if self.arguments else ""), 0, node
+        )
         return node.children
 
     def lines(self):
@@ -115,7 +117,10 @@ LEVEL_ROWS = [
     ("the database", access.ON_DATABASE),
     ("each declared schema", access.ON_SCHEMA),
     *(
-        (f"each {kind}, and each that is created later", {level: on.get(kind, ()) for level, on in access.ON_OBJECTS.items()})
+        (
+            f"each {kind}, and each that is created later",
+            {level: on.get(kind, ()) for level, on in access.ON_OBJECTS.items()},
+        )
         for kind in access.ON_OBJECTS[access.READ]
     ),
 ]
@@ -137,7 +142,10 @@ class Advice(FromCode):
 
 def connection_faults():
     for pattern, advice in connect._CONNECTION_FAULTS:
-        yield " / ".join(dict.fromkeys(f"“{part.rstrip('$')}”" for part in pattern.split("|"))), escaped(advice)
+        yield (
+            " / ".join(dict.fromkeys(f"“{part.rstrip('$')}”" for part in pattern.split("|"))),
+            escaped(advice),
+        )
 
 
 def server_errors():
@@ -198,7 +206,7 @@ def drawn(tree):
 # Tests that a page relies on
 
 
-def test_role(name, rawtext, given, lineno, inliner, options=None, content=()):
+def name_test(name, rawtext, given, lineno, inliner, *_):
     """Name a test, and fail the build where there is none of that name."""
     path, _, test = given.partition("::")
     if not exists(path, test):
@@ -224,5 +232,5 @@ DIRECTIVES = {
 def setup(app):
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
-    app.add_role("test", test_role)
+    app.add_role("test", name_test)
     return {"parallel_read_safe": True, "env_version": 1}
