@@ -173,7 +173,7 @@ _CONNECTION_FAULTS = (
     (r"could not translate host name", "give the address in hostaddr, or mend the name's DNS"),
     (
         r"certificate verify failed|unable to get",
-        "the server's certificate is not from the cluster's ca: mend the one or the other",
+        "the server's certificate has expired, or is not from the cluster's ca: renew it, or mend ca",
     ),
     (
         r"does not match host name",
@@ -216,7 +216,7 @@ def explained(error: psycopg2.Error) -> str:
     """A server's complaint as a sentence. The statement is left out: it may hold what is secret."""
     said = (error.diag.message_primary or _first_line(error)).rstrip(".")
     if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) and not error.pgcode:
-        return "the connection was lost; nothing of this step was kept; run this again"
+        return "the connection was lost; run this again, which goes on from what was kept"
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.diag.message_hint)
     detail = f" ({error.diag.message_detail.rstrip('.')})" if error.diag.message_detail else ""
     return f"{said}{detail}" + (f"; {advice}" if advice else "")

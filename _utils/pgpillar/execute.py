@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -68,7 +68,7 @@ def converge(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Outcome:
     with closing(gateway.open()) as connection:
         _wait_for_turn(connection, gateway)
         current = observe.read_on(connection, gateway, wanted)
-        connection.set_session(isolation_level="READ COMMITTED", readonly=False, autocommit=True)
+        connection.set_session(isolation_level="READ COMMITTED", readonly="DEFAULT", autocommit=True)
         changes = plan(current, wanted)
         if not changes:
             return Outcome([], {})
@@ -279,8 +279,14 @@ class _Run:
     @contextmanager
     def _transaction(self, connection):
         connection.autocommit = False
-        with connection, connection.cursor() as cursor:
-            yield cursor
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+        except BaseException:
+            with suppress(psycopg2.Error):  # a connection that was cut says why only once
+                connection.rollback()
+            raise
+        connection.commit()
         connection.autocommit = True
 
     def _make(self, cursor, change: Change) -> None:
@@ -298,21 +304,22 @@ class _Run:
             raise _Failed(f"{text.line(change)}: {explained(error)}") from None
 
     def _holders(self, database: str | None) -> str:
-        """Who has been holding locks in a database for longer than we waited."""
-        with self.connection.cursor() as cursor:
-            cursor.execute(
-                "select a.pid, a.usename, a.application_name, a.state from pg_stat_activity a"
-                " where a.datname = %s and a.pid <> pg_backend_pid()"
-                " and a.xact_start < now() - make_interval(secs => %s)"
-                " and exists (select from pg_locks l"
-                " where l.pid = a.pid and l.granted and l.relation is not null)",
-                [database, self.gateway.endpoint.lock_timeout],
-            )
-            found = [
-                f"backend {pid} of {user!r} ({name or 'unnamed'}, {state})"
-                for pid, user, name, state in cursor
-            ]
+        """Who has held locks for longer than we waited. Our own session may have failed, so another asks."""
+        with closing(self.gateway.open()) as connection, connection.cursor() as cursor:
+            cursor.execute(_HOLDERS, [database, self.gateway.endpoint.lock_timeout])
+            found = [f"backend {pid} of {user!r} ({name}, {state})" for pid, user, name, state in cursor]
         return f"; it may be {' or '.join(found)}" if found else ""
+
+
+# A backend that has written, or has a lock on a table of this database or on one that all databases share
+_HOLDERS = """
+    select distinct a.pid, a.usename, coalesce(nullif(a.application_name, ''), 'unnamed'),
+           coalesce(a.state, 'what it does is hidden')
+    from pg_stat_activity a join pg_locks l on l.pid = a.pid and l.granted
+    left join pg_database d on d.datname = %s
+    where (l.locktype = 'transactionid' or l.locktype = 'relation' and l.database in (0, d.oid))
+      and a.pid <> pg_backend_pid()
+      and coalesce(a.xact_start < now() - make_interval(secs => %s), true)"""
 
 
 def _staying(wanted: Cluster) -> dict[str, Role]:

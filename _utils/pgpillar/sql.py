@@ -349,6 +349,8 @@ def _bootstrap(change: Change, version: int):
         "CREATE FUNCTION pg_temp.bootstrap(script text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
         " AS 'BEGIN EXECUTE script; END'"
     )
+    if version >= 140000:  # the server ends the script of a run that was killed
+        yield SQL("SET LOCAL client_connection_check_interval TO '1s'")
 
 
 _WRITERS = {
