@@ -99,7 +99,7 @@ def wanted(kind):
 def default(key):
     if key.required:
         return "**must be given**"
-    if key.default is None or key.default == -1 and "any number" in key.help:
+    if key.default is None or (key.default == -1 and "any number" in key.help):
         return ""
     return f"``{key.default}``" if isinstance(key.default, (str, int)) and key.default != "" else ""
 

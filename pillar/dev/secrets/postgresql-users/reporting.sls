@@ -1,0 +1,3 @@
+postgresql:
+  users:
+    analyst: {password: no-secret-in-dev-analyst}
