@@ -1,0 +1,61 @@
+"""The documentation builds, holds every key of pillar, and names no test and no file that there is not."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pgpillar import pillar
+from pgpillar.shape import Section
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.rst").read_text()
+sys.path.append(str(ROOT / "docs" / "_ext"))
+
+from from_code import SECTIONS, exists  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return the directory with the HTML."""
+    directory = tmp_path_factory.mktemp("docs")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", directory]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def test_every_section_of_pillar_is_documented():
+    sections = {name: kind for name, kind in vars(pillar).items() if isinstance(kind, Section)}
+    missing = [
+        name for name, kind in sections.items() if all(kind is not known for known in SECTIONS.values())
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_is_documented(built, section):
+    assert f".. pillar-keys:: {section}\n" in (ROOT / "docs/reference/pillar.rst").read_text()
+    page = (built / "reference" / "pillar.html").read_text()
+    for name, key in SECTIONS[section].keys.items():
+        assert f'<span class="pre">{name}</span>' in page
+        assert key.help
+
+
+@pytest.mark.parametrize("name", re.findall(r"(tests/[\w/]+\.py::\w+)", README))
+def test_the_readme_names_tests_that_exist(name):
+    assert exists(*name.split("::"))
+
+
+@pytest.mark.parametrize("path", re.findall(r"(?:<|:: )((?:docs|\w+\.rst)[^>\s]*)", README))
+def test_the_readme_leads_to_files_that_exist(path):
+    assert (ROOT / path).exists()
+
+
+def test_every_public_function_is_documented(built):
+    page = (built / "reference" / "modules.html").read_text()
+    source = "".join((ROOT / path).read_text() for path in ("_modules/pg_access.py", "_states/pg_access.py"))
+    for name in re.findall(r"^def ([a-z]\w*)", source, re.M):
+        assert f'<span class="pre">{name}</span>' in page
