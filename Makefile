@@ -24,9 +24,9 @@ venv:  ## build .venv from the pinned requirements
 .PHONY: demo demo-clean
 demo:  ## converge a private PostgreSQL under .demo/ with the repo's own states, and show it
 	@$(SET_UP) demo
-	@$(VENV)/python -m demo
+	@$(VENV)/python -B -m demo
 demo-clean:  ## stop the demo and remove .demo/
-	@if [ -e .demo -o -L .demo ]; then $(SET_UP) run && $(VENV)/python -m demo clean; fi
+	@if [ -e .demo -o -L .demo ]; then $(SET_UP) run && $(VENV)/python -B -m demo clean; fi
 
 .PHONY: test
 test:  ## every test but those on hosts; PYTEST_ARGS="-k name" to choose
@@ -63,7 +63,7 @@ bench:  ## measure against Salt's own states and the bare floor; writes docs/
 .PHONY: picture
 picture:  ## run the demo once more, elsewhere, and put what it prints into README.rst and docs/
 	@$(SET_UP) demo
-	@$(VENV)/python -m demo picture
+	@$(VENV)/python -B -m demo picture
 
 .PHONY: docs
 docs: venv  ## build the documentation in docs/_build

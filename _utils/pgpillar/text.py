@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, Role
+from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, Grant, Role
 from pgpillar.plan import Change, DefaultRights, Rights
 
 NAMES_SHOWN = 3
@@ -45,21 +45,29 @@ def _role(role: Role, cluster: Cluster) -> dict:
 
 
 def _database(database: Database) -> dict:
-    return {
+    outside = {
         "owner": database.owner,
         "state": database.state,
         "encoding": database.encoding,
         "locale": database.locale,
         "connection_limit": database.connection_limit,
         "settings": dict(sorted(database.settings)),
+        "grants": sorted(_held(grant, database) for grant in database.grants),
+    }
+    return outside if database.objects is None else {**outside, **_inside(database)}
+
+
+def _inside(database: Database) -> dict:
+    """What is not told of a database that was not looked into: it may well have some."""
+    return {
         "schemas": {name: schema.owner for name, schema in sorted(database.schemas.items())},
         "extensions": {name: extension.version for name, extension in sorted(database.extensions.items())},
-        "grants": sorted(
-            f"{grant.privilege} on {grant.kind} {'.'.join(grant.path) or database.name}"
-            f" to {_grantee(grant.grantee)}"
-            for grant in database.grants
-        ),
     }
+
+
+def _held(grant: Grant, database: Database) -> str:
+    what = ".".join(grant.path) or database.name
+    return f"{grant.privilege} on {grant.kind} {what} to {_grantee(grant.grantee)}"
 
 
 def place(change: Change) -> tuple[str, str]:
@@ -203,7 +211,7 @@ _LINES = {
     "set role setting here": lambda change: "{} acts here with {} = {}".format(*change.detail),
     "reset role setting here": lambda change: "{} acts here without {}".format(*change.detail),
     "bootstrap": lambda change: f"run {change.detail[1]} as {change.detail[0]}",
-    "finish database": lambda change: "mark as whole",
+    "finish database": lambda change: "mark as finished",
     "quarantine database": lambda change: "quarantine: refuse connections, keep the data",
     "drop database": lambda change: "dump, then drop",
     "drop role": _drop_role,

@@ -1,0 +1,25 @@
+"""What `pg_access.inspect` tells of a cluster."""
+
+import pytest
+
+from pgpillar import text
+from pgpillar.model import Cluster, Database, Extension, Schema
+
+
+@pytest.fixture
+def told():
+    """Return a function that gives what is told of one database."""
+    return lambda database: text.inventory(Cluster("main", databases={"shop": database}))["databases"]["shop"]
+
+
+def test_the_inside_of_a_database_is_told(told):
+    inside = {
+        "schemas": {"public": Schema("public", "shop")},
+        "extensions": {"citext": Extension("citext", "1.6")},
+    }
+    said = told(Database("shop", "shop", objects=(), **inside))
+    assert (said["schemas"], said["extensions"]) == ({"public": "shop"}, {"citext": "1.6"})
+
+
+def test_of_a_database_that_was_not_looked_into_no_inside_is_told(told):
+    assert not {"schemas", "extensions"} & told(Database("shop", "shop")).keys()
