@@ -70,6 +70,7 @@ class DefaultRights(NamedTuple):
 
 def plan(current: Cluster, wanted: Cluster) -> list[Change]:
     """The changes that make ``current`` as ``wanted``, in the order in which they can be made."""
+    current = _there(current)
     refusals = [*_refusals(current, wanted)]
     if refusals:
         raise PlanError(refusals)
@@ -79,6 +80,13 @@ def plan(current: Cluster, wanted: Cluster) -> list[Change]:
             current.databases.get(name), wanted.databases[name], wanted, current.server
         )
     return changes + [*_farewells(current, wanted)]
+
+
+def _there(cluster: Cluster) -> Cluster:
+    """Without what is absent, which a pillar names and no server holds."""
+    roles = {name: role for name, role in cluster.roles.items() if role.state != ABSENT}
+    databases = {name: one for name, one in cluster.databases.items() if one.state != ABSENT}
+    return replace(cluster, roles=roles, databases=databases)
 
 
 # Roles
@@ -286,7 +294,9 @@ class _Inside:
 
     def _grants(self) -> Iterator[Change]:
         now, wanted = self._grants_after_moves(), self._expanded()
-        excess, missing = self._in_scope(now) - wanted, wanted - now
+        # What a managed role passed on goes with its right to do so
+        excess = {grant for grant in self._in_scope(now) - wanted if grant.grantor not in self.managed}
+        missing = wanted - now
         too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted}
         for rights in _rights(too_much, option_only=True) + _rights(excess - too_much):
             yield Change("revoke", rights, destructive=True)
@@ -380,14 +390,18 @@ _KINDS = {
 
 
 def _rights(grants: Iterable[Grant], option_only: bool = False) -> list[Rights]:
-    """As few statements as say it: objects with the same privileges for the same grantee go together."""
+    """As few statements as say it: what has the same privileges for the same grantee goes together.
+
+    That is, objects of one schema and columns of one table.
+    """
     privileges = defaultdict(set)
     for grant in grants:
         key = (grant.kind, grant.path, grant.grantee, grant.grantor, grant.grantable)
         privileges[key].add(grant.privilege)
     together = defaultdict(list)
     for (kind, path, grantee, grantor, grantable), some in privileges.items():
-        together[kind, path[:1], tuple(sorted(some, key=_order)), grantee, grantor, grantable].append(path)
+        whole = path[:2] if kind == "column" else path[:1]
+        together[kind, whole, tuple(sorted(some, key=_order)), grantee, grantor, grantable].append(path)
     rights = [
         Rights(kind, tuple(sorted(paths)), some, grantee, grantor, option_only, cascade=grantable)
         for (kind, _, some, grantee, grantor, grantable), paths in together.items()
@@ -490,6 +504,11 @@ def _impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[
         yield (
             f"role {role.name!r} still owns objects in {', '.join(map(repr, owned))}; "
             f"name who gets them in reassign_to beside its state: absent"
+        )
+    if owned and role.reassign_to and role.reassign_to not in {*current.roles, *wanted.roles}:
+        yield (
+            f"role {role.name!r} cannot leave what it owns to {role.reassign_to!r}, who is not here; "
+            f"name the cluster beside {role.reassign_to!r}, or another role in reassign_to"
         )
     closed = {name for name, database in current.databases.items() if database.state == QUARANTINED}
     for database, _ in places:

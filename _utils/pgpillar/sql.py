@@ -298,8 +298,8 @@ def _revoke(change: Change, version: int):
 def _privileges(rights) -> Composable:
     if rights.kind != "column":
         return SQL(", ").join(map(SQL, rights.privileges))
-    column = Identifier(rights.paths[0][2])
-    return _join(SQL(privilege + " ({})").format(column) for privilege in rights.privileges)
+    columns = _join(Identifier(path[2]) for path in rights.paths)
+    return _join(SQL(privilege + " ({})").format(columns) for privilege in rights.privileges)
 
 
 def _on(rights, change: Change) -> Composable:

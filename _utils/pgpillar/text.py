@@ -138,7 +138,7 @@ def _on(rights: Rights) -> str:
         return "the database"
     if rights.kind == "schema":
         return "schema " + ", ".join(path[0] for path in rights.paths)
-    schema, names = rights.paths[0][0], [_named(path) for path in rights.paths if len(path) > 1]
+    schema, names = rights.paths[0][0], [_named(rights.kind, path) for path in rights.paths if path[1:]]
     if not names:
         return f"all {rights.kind}s in schema {schema}"
     shown = ", ".join(names[:NAMES_SHOWN])
@@ -146,8 +146,8 @@ def _on(rights: Rights) -> str:
     return f"{rights.kind}{'s' if len(names) > 1 else ''} {shown}{more} in schema {schema}"
 
 
-def _named(path: tuple[str, ...]) -> str:
-    return path[1] + f"({path[2]})" if len(path) == 3 else ".".join(path[1:])
+def _named(kind: str, path: tuple[str, ...]) -> str:
+    return f"{path[1]}({path[2]})" if kind == "routine" else ".".join(path[1:])
 
 
 def _grant(change: Change) -> tuple[str, str]:
@@ -158,10 +158,10 @@ def _grant(change: Change) -> tuple[str, str]:
 def _revoke(change: Change) -> tuple[str, str]:
     rights: Rights = change.object
     option = "the right to pass on " if rights.option_only else ""
+    passed_on = ", and what was passed on," if rights.cascade else ""
     given = f" (given by {rights.grantor})" if rights.grantor != BY_OWNER else ""
-    return f"revoke {option}{', '.join(rights.privileges)} on {_on(rights)}{given} from ", _grantee(
-        rights.grantee
-    )
+    what = f"{option}{', '.join(rights.privileges)}{passed_on} on {_on(rights)}{given}"
+    return f"revoke {what} from ", _grantee(rights.grantee)
 
 
 def _default(action: str, to: str):
@@ -201,7 +201,7 @@ _LINES = {
     "update extension": lambda change: f"extension {change.object} " + _move("version")(change),
     "move extension": lambda change: f"extension {change.object} " + _move("schema")(change),
     "own object": lambda change: (
-        f"{change.object.kind} {'.'.join(change.object.path[:2])} "
+        f"{change.object.kind} {change.object.path[0]}.{_named(change.object.kind, change.object.path)} "
         f"owner: {change.object.owner} → {change.detail}"
     ),
     "revoke": _revoke,

@@ -32,9 +32,12 @@ def cases(directory: str, length: int) -> list:
 def _read(path: pathlib.Path, length: int):
     documents = _documents(path)
     for run in itertools.zip_longest(*[iter(documents)] * length, fillvalue="{}"):
-        name = run[0].strip().partition("\n")[0].removeprefix("# ")
         *given, expected = map(yaml.safe_load, run)
-        yield Case(path, name, given, expected)
+        yield Case(path, _name(run[0]), given, expected)
+
+
+def _name(document: str) -> str:
+    return document.strip().partition("\n")[0].removeprefix("# ")
 
 
 def _documents(path: pathlib.Path) -> list[str]:
@@ -43,7 +46,7 @@ def _documents(path: pathlib.Path) -> list[str]:
 
 def rewrite(case: Case, came_out: object) -> None:
     documents = _documents(case.path)
-    first = next(at for at, text in enumerate(documents) if text.strip().startswith(f"# {case.name}\n"))
+    first = next(at for at, text in enumerate(documents) if _name(text) == case.name)
     last = first + len(case.given)
     written = yaml.dump(came_out, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=100).rstrip()
     documents[last:] = [written, *documents[last + 1 :]]

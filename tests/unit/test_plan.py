@@ -1,0 +1,24 @@
+"""Plans: from what is there and what is wanted to the words and the statements, letter by letter."""
+
+import golden
+import pytest
+import worlds
+
+from pgpillar import sql, text
+from pgpillar.plan import PlanError, plan
+
+
+@pytest.mark.parametrize("case", golden.cases("plans", 3))
+def test_the_plan_says_and_sends_what_it_did_when_somebody_last_looked(case, agrees):
+    current, wanted = case.given
+    agrees(case, outcome(worlds.found(current or {}), worlds.declared(wanted or {})))
+
+
+def outcome(current, wanted):
+    try:
+        changes = plan(current, wanted)
+    except PlanError as error:
+        return {"refused": error.refusals}
+    version = current.server.version if current.server else sql.NOW
+    sent = [f"{change.database or '-'}: {line}" for change in changes for line in sql.texts(change, version)]
+    return {"changes": text.tree(changes), "sql": sent} if changes else "nothing"
