@@ -48,7 +48,7 @@ def rewrite(case: Case, came_out: object) -> None:
     documents = _documents(case.path)
     first = next(at for at, text in enumerate(documents) if _name(text) == case.name)
     last = first + len(case.given)
-    written = yaml.dump(came_out, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=100).rstrip()
+    written = yaml.dump(came_out, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=90).rstrip()
     documents[last:] = [written, *documents[last + 1 :]]
     case.path.write_text("\n---\n".join(documents).rstrip() + "\n")
 
