@@ -204,6 +204,22 @@ def test_a_long_path_gets_a_short_socket_that_goes_with_the_server(place, newest
     assert not server.directory.exists()
 
 
+def test_a_socket_directory_that_a_reboot_took_away_is_made_again(place, newest):
+    with postgres.Server(place / ("deep" * 30), newest) as server:
+        server.stop()
+        shutil.rmtree(server.socket_dir)
+        server.start().connect().close()
+    server.remove()
+
+
+def test_another_port_is_kept_in_mind(place, newest):
+    with postgres.Server(place / "server", newest) as server:
+        server.stop()
+        server.port = postgres.free_port()
+        server.start()
+        assert postgres.Server(place / "server", newest).port == server.port
+
+
 def test_an_initdb_that_was_cut_off_leaves_no_server(place, newest, monkeypatch):
     server = postgres.Server(place / "server", newest)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
