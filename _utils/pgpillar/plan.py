@@ -294,11 +294,11 @@ class _Inside:
 
     def _grants(self) -> Iterator[Change]:
         now, wanted = self._grants_after_moves(), self._expanded()
-        # What a managed role passed on goes with its right to do so
-        excess = {grant for grant in self._in_scope(now) - wanted if grant.grantor not in self.managed}
-        missing = wanted - now
+        excess, missing = _not_falling(self._in_scope(now) - wanted), wanted - now
         too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted}
-        for rights in _rights(too_much, option_only=True) + _rights(excess - too_much):
+        # What a role passed on goes before the right by which it did
+        revoked = _rights(too_much, option_only=True) + _rights(excess - too_much)
+        for rights in sorted(revoked, key=lambda rights: rights.grantor == BY_OWNER):
             yield Change("revoke", rights, destructive=True)
         yield from (Change("grant", rights) for rights in _rights(missing - set(map(_plain, too_much))))
 
@@ -368,6 +368,12 @@ class _Inside:
         return here and grant.grantee in self.managed and not harmless
 
 
+def _not_falling(grants: set[Grant]) -> set[Grant]:
+    """Without those that go in the cascade when their grantor loses the right to pass them on."""
+    losers = {(one.kind, one.path, one.privilege, one.grantee) for one in grants if one.grantable}
+    return {one for one in grants if (one.kind, one.path, one.privilege, one.grantor) not in losers}
+
+
 def _plain(grant: Grant) -> Grant:
     return grant._replace(grantable=False)
 
@@ -406,10 +412,7 @@ def _rights(grants: Iterable[Grant], option_only: bool = False) -> list[Rights]:
         Rights(kind, tuple(sorted(paths)), some, grantee, grantor, option_only, cascade=grantable)
         for (kind, _, some, grantee, grantor, grantable), paths in together.items()
     ]
-    # What a role passed on goes before the right to pass it on
-    return sorted(
-        rights, key=lambda r: (r.grantor == BY_OWNER, _KINDS[r.kind], r.paths, r.grantee, r.privileges)
-    )
+    return sorted(rights, key=lambda one: (_KINDS[one.kind], one.paths, one.grantee, one.privileges))
 
 
 def _default_rights(grants: Iterable[DefaultGrant]) -> list[DefaultRights]:

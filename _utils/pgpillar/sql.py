@@ -342,7 +342,7 @@ def _default(change: Change, action: str) -> Composed:
 
 
 def _bootstrap(change: Change, version: int):
-    """A function of the owner's to run the script in: there it can end no transaction and become nobody else."""
+    """A function of the owner's, to run the script in: there it cannot COMMIT or become anyone else."""
     yield SQL("SET LOCAL ROLE {}").format(Identifier(change.detail[0]))
     yield SQL('SET LOCAL search_path TO "$user", public')
     yield SQL(

@@ -24,7 +24,7 @@ def is_unfinished(cluster):
 
 
 def tables(cluster):
-    found = "select tablename, tableowner from pg_tables where schemaname not in ('pg_catalog', 'information_schema')"
+    found = "select tablename, tableowner from pg_tables where schemaname !~ '^(pg_|information_schema)'"
     return dict(cluster.query(found, **AT_SHOP))
 
 
@@ -75,7 +75,8 @@ SCRIPTS = {
     ),
     "its own database": (
         "comment on database shop is 'tea'; alter database shop set work_mem = '2MB';\n"
-        "create table t as select shobj_description(oid, 'pg_database') as a from pg_database where datname = 'shop'",
+        "create table t as select shobj_description(oid, 'pg_database') as a"
+        " from pg_database where datname = 'shop'",
         "tea",
     ),
     "a DO block": ("do $do$ begin create table t as select 'tea' as a; end $do$", "tea"),
