@@ -212,7 +212,7 @@ def name_test(name, rawtext, given, lineno, inliner, *_):
     if not exists(path, test):
         message = inliner.reporter.error(f"there is no test {given}", line=lineno)
         return [inliner.problematic(rawtext, rawtext, message)], [message]
-    return [nodes.literal(rawtext, given.removeprefix("tests/"))], []
+    return [nodes.literal(rawtext, test or given, classes=["test"])], []
 
 
 def exists(path, test):
