@@ -157,6 +157,13 @@ def cluster(server):
 
 
 @pytest.fixture
+def neighbour(servers, default_major):
+    """A second clean cluster, of another version."""
+    with clean(servers(next(major for major in postgres.majors() if major != default_major))) as running:
+        yield Cluster(running)
+
+
+@pytest.fixture
 def every_cluster(every_server):
     return Cluster(every_server)
 
