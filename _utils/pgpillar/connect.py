@@ -16,7 +16,7 @@ from psycopg2 import errors
 from pgpillar.model import Endpoint, Secret, Trouble
 
 SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
-_one_at_a_time = threading.Lock()  # the effective user belongs to the whole process
+NO_PASSFILE = f"{os.devnull}/none"  # not devnull itself: libpq would complain of it at each connection
 
 
 class ClusterError(Trouble):
@@ -60,7 +60,7 @@ class Gateway:
             "connect_timeout": 10,
             "gssencmode": "disable",
             "options": self._options(),
-            "passfile": os.devnull,
+            "passfile": NO_PASSFILE,
             "keepalives_idle": 30,
             "tcp_user_timeout": 60000,
         }
@@ -77,6 +77,7 @@ class Gateway:
             "statement_timeout": f"{self.endpoint.statement_timeout}s",
             "idle_in_transaction_session_timeout": "0",
             "row_security": "off",
+            "jit": "off",  # compiling takes longer than any question asked here
             "DateStyle": "ISO",
             "role": "none",
         }
@@ -122,18 +123,13 @@ class Gateway:
         if name is None:
             yield
             return
-        with _one_at_a_time:
-            own = os.geteuid()
-            os.seteuid(pwd.getpwnam(name).pw_uid)
-            try:
-                yield
-            finally:
-                os.seteuid(own)
+        with _PROCESS.acting_as(name):
+            yield
 
     def _system_user(self) -> str | None:
         """Peer authentication looks at who connects: root steps down to the user that the role maps to."""
         endpoint = self.endpoint
-        if not endpoint.is_socket or endpoint.password or os.geteuid():
+        if not endpoint.is_socket or endpoint.password or os.getuid():
             return None
         name = endpoint.run_as or endpoint.user
         return name if _has_account(name) else None
@@ -147,6 +143,33 @@ class Gateway:
             if re.search(pattern, text):
                 return f"cannot connect to {where} as {self.endpoint.user!r}: {text}; {advice}"
         return f"cannot connect to {where} as {self.endpoint.user!r}: {text}"
+
+
+class _Process:
+    """Lets threads act as another user, several at once where it is the same: all of them share one."""
+
+    def __init__(self):
+        self._turn, self._user, self._inside = threading.Condition(), None, 0
+
+    @contextmanager
+    def acting_as(self, user: str) -> Iterator[None]:
+        with self._turn:
+            self._turn.wait_for(lambda: self._user in (None, user))
+            if not self._inside:
+                os.seteuid(pwd.getpwnam(user).pw_uid)
+            self._user, self._inside = user, self._inside + 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._inside -= 1
+                if not self._inside:
+                    os.seteuid(os.getuid())
+                    self._user = None
+                    self._turn.notify_all()
+
+
+_PROCESS = _Process()
 
 
 def _has_account(name: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from psycopg2.sql import SQL, Identifier
 
-from pgpillar.connect import ClusterError, Gateway
+from pgpillar.connect import NO_PASSFILE, ClusterError, Gateway
 from pgpillar.model import Database
 
 PROGRAMS = "/usr/lib/postgresql/*/bin/pg_dump"
@@ -109,7 +109,7 @@ def _escaped(value: object) -> str:
 def _passfile(gateway: Gateway):
     """The password for as long as pg_dump runs, in a file that only it can read."""
     if not gateway.endpoint.password:
-        yield os.devnull
+        yield NO_PASSFILE
         return
     secret = gateway.endpoint.password.reveal().replace("\\", "\\\\").replace(":", "\\:")
     with tempfile.NamedTemporaryFile("w", prefix="pgpillar-") as file:
