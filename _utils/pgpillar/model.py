@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -165,6 +166,11 @@ class Cluster:
     memberships: frozenset[Membership] = frozenset()
     databases: Mapping[str, Database] = field(default_factory=dict)
     server: Server | None = None
+
+    @cached_property
+    def managed(self) -> frozenset[str]:
+        """Whose rights this has a say in: those of its roles that stay, and of PUBLIC."""
+        return frozenset(name for name, role in self.roles.items() if role.state == PRESENT) | {PUBLIC}
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,7 @@ def _settings(
 
 
 def _memberships(current: Cluster, wanted: Cluster) -> Iterator[Change]:
-    managed = {name for name, role in wanted.roles.items() if role.state == PRESENT}
-    excess = {join for join in current.memberships if join.member in managed} - wanted.memberships
+    excess = {join for join in current.memberships if join.member in wanted.managed} - wanted.memberships
     grantors = current.server.grantors if current.server else {}
     for join in sorted(excess):
         yield Change("leave", join, grantors.get((join.role, join.member), ()), destructive=True)
@@ -185,8 +184,7 @@ def database_changes(
         return [
             Change("open database", database.name, database=database.name)
         ]  # its inside is not known before
-    managed = {name for name, role in cluster.roles.items() if role.state == PRESENT} | {PUBLIC}
-    changes += _Inside(now, database, managed, server).changes()
+    changes += _Inside(now, database, cluster.managed, server).changes()
     return [replace(change, database=database.name) for change in changes]
 
 
@@ -213,7 +211,7 @@ def fresh(database: Database, server: Server | None) -> Database:
 class _Inside:
     """The comparison of one database with what is wanted of it."""
 
-    def __init__(self, now: Database, wanted: Database, managed: set[str], server: Server | None):
+    def __init__(self, now: Database, wanted: Database, managed: frozenset[str], server: Server | None):
         self.now, self.wanted, self.managed, self.server = now, wanted, managed, server
         self.new_owners = dict(self._new_owners())
 

@@ -56,6 +56,8 @@ def prepared(password: str) -> bytes:
     """The bytes that are hashed. Like PostgreSQL, and unlike RFC 4013, it looks for what is forbidden before
     it normalizes, and takes a password that holds such as it stands.
     """
+    if password.isascii() and password.isprintable():
+        return password.encode()  # the usual case, and preparation leaves it as it is
     mapped = "".join(
         " " if stringprep.in_table_c12(char) else char
         for char in password
