@@ -20,12 +20,14 @@ from pgpillar.plan import Change, database_changes, plan
 LOCK = (0x70677069, 0x6C6C6172)  # "pgpi", "llar"
 ROUNDS = 3  # a bootstrap or a template may leave what only a second look shows
 
-# Who wants to read the server's log is not to find verifiers in it
+# Who reads the server's log or its statistics is not to find verifiers in it
 _QUIET = (
     "log_statement = 'none'",
     "log_min_error_statement = 'panic'",
     "log_min_duration_statement = -1",
     "log_transaction_sample_rate = 0",
+    "track_activities = off",
+    "pg_stat_statements.track_utility = off",
 )
 
 _NOT_IN_A_SCRIPT = "; a script may hold neither BEGIN, COMMIT or ROLLBACK nor COPY FROM stdin"

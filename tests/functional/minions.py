@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import salt._logging
 import salt.client
 import salt.config
+import yaml
 
 salt._logging.shutdown_temp_handler()  # it would speak up when the tests are over
 
@@ -69,7 +71,7 @@ class Minion:
         (self.pillars / "top.sls").write_text("base: {'*': [postgresql]}\n")
         file = self.pillars / "postgresql.sls"
         file.touch(mode=0o600)
-        file.write_text("#!json\n" + json.dumps({"postgresql": tree}))
+        file.write_text("#!yaml\n" + yaml.safe_dump({"postgresql": tree}))
 
     def script(self, name, text):
         """Serve a file; returns its address."""
@@ -91,23 +93,44 @@ class Minion:
 
     # As people do
 
-    def start(self, *arguments, **options):
-        """Start ``salt-call --local`` on this minion and return the process."""
+    def start(self, *arguments, **environment):
+        """Start ``salt-call --local`` on this minion; returns the call that runs."""
         command = [sys.executable, "-c", SALT_CALL, "--local", "-c", str(self.configuration)]
-        command += ["--out", "json", *arguments]
-        return subprocess.Popen(
-            command, cwd=self.directory, env=_bare_environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-        )  # fmt: skip
+        return Call([*command, "--out", "json", *arguments], {**_bare_environment(), **environment})
 
     def highstate(self, *arguments):
         """Run a highstate to its end: the verdict and whatever was printed."""
         return finish(self.start(*arguments, "state.highstate"))
 
 
-def finish(process, cluster="main"):
+class Call:
+    """A process of salt-call. What it prints goes to files, so that it never waits for a reader."""
+
+    def __init__(self, command, environment):
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            command, cwd="/", env=environment, stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err
+        )
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self):
+        """Wait for its end; returns standard output and standard error."""
+        self._process.wait()
+        return _content(self._out), _content(self._err)
+
+
+def _content(file):
+    with file:
+        file.seek(0)
+        return file.read().decode()
+
+
+def finish(call, cluster="main"):
     """Wait for a started highstate: its verdict, its standard output and its standard error."""
-    out, err = process.communicate()
+    out, err = call.wait()
     return verdict(json.loads(out)["local"], cluster), out, err
 
 

@@ -1,7 +1,5 @@
 """Days on which a run is cut in the middle: of the roles, between two databases' steps, in a script."""
 
-import os
-import signal
 from contextlib import contextmanager
 
 import pytest
@@ -157,11 +155,10 @@ def test_the_server_crashes(day, script, server, session):
 def test_salt_is_killed(day, script, watcher):
     """The server ends what the dead process had begun, and the next run does it."""
     day.minion.hold(day.tree)
-    process = day.minion.start("state.highstate")
+    call = day.minion.start("state.highstate")
     backend = watcher.wait_for_a_waiter()
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    gone = "select from pg_stat_activity where pid = %s"
+    call.kill()
+    gone = "select 1 from pg_stat_activity where pid = %s"
     wait_for(lambda: not watcher.rows(gone, backend), "the script of a dead run goes on")
     assert day.cluster.query("select to_regclass('kept')", dbname="shop") == [(None,)]
     script.wake()

@@ -131,7 +131,9 @@ def test_another_run_takes_too_long(day, hasty, watcher, session):
     assert failed.changes == {}
     assert day.apply(test=True).result is None, "looking needs no lock"
     other.session.close()
-    wait_for(lambda: not watcher.rows("select from pg_stat_activity where pid = %s", pid), "it does not end")
+    wait_for(
+        lambda: not watcher.rows("select 1 from pg_stat_activity where pid = %s", pid), "it does not end"
+    )
     day.heals()
 
 

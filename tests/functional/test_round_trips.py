@@ -1,0 +1,216 @@
+"""Whatever was there before, a server becomes what pillar says, and healing finds every drift.
+
+Declared states and drifts are drawn by hypothesis: the same ones in every run, or, with EXAMPLES=300 in the
+environment, that many new ones.
+"""
+
+import os
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from psycopg2.sql import SQL, Identifier
+
+from pgpillar import connect, observe
+from pgpillar.model import PUBLIC
+from pgpillar.pillar import PillarError
+from tests.functional.conftest import wipe
+
+EXAMPLES = os.environ.get("EXAMPLES")
+drawn = settings(
+    max_examples=int(EXAMPLES or 12),
+    derandomize=not EXAMPLES,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+STRANGER = "stranger"
+
+# What is declared
+
+NASTY = [
+    '"',
+    "'",
+    "\\",
+    "%s",
+    "%(x)s",
+    "{}",
+    "a b",
+    "a-b",
+    "SELECT",
+    "user",
+    "1st",
+    "Übung",
+    "😀",
+    "e\u0301",
+    "a\nb",
+    "$$",
+]
+names = st.one_of(st.sampled_from(NASTY), st.text("aZ9_ -.\"'\\%:;$/{}()@é\t", min_size=1, max_size=9))
+moments = st.datetimes(
+    datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(timezone(timedelta(hours=2)))
+)
+role_settings = st.fixed_dictionaries(
+    {},
+    optional={
+        "search_path": st.lists(names, max_size=3),
+        "work_mem": st.sampled_from(["5MB", "6MB"]),
+        "app.note": names,
+        "jit": st.booleans(),
+    },
+)
+limits = st.integers(-1, 3)
+levels = st.sampled_from(["read", "write", "owner"])
+
+
+@st.composite
+def worlds(draw):
+    """The names that two declared states choose from."""
+    roles = draw(
+        st.lists(names.filter(lambda n: n not in ("public", "none")), min_size=5, max_size=5, unique=True)
+    )
+    return {
+        "users": roles[:3],
+        "groups": roles[3:],
+        "databases": draw(st.lists(names, min_size=2, max_size=2, unique=True)),
+        "schemas": draw(st.lists(names, min_size=2, max_size=2, unique=True)),
+    }
+
+
+@st.composite
+def trees(draw, world):
+    """What stands under databases, users and groups."""
+    users = {name: draw(_user(world)) for name in _some(draw, world["users"], least=1)}
+    groups = {name: {"settings": draw(role_settings)} for name in _some(draw, world["groups"])}
+    for entry in users.values():
+        entry["groups"] = _some(draw, list(groups))
+    roles = [*users, *groups]
+    databases = {name: draw(_database(world, roles)) for name in _some(draw, world["databases"])}
+    return {"users": users, "groups": groups, "databases": databases}
+
+
+def _some(draw, things, least=0):
+    return draw(st.lists(st.sampled_from(things), min_size=least, unique=True)) if things else []
+
+
+@st.composite
+def _user(draw, world):
+    return draw(
+        st.fixed_dictionaries(
+            {"password": st.sampled_from(["first password", "second: %s'\\"]), "settings": role_settings},
+            optional={
+                "connection_limit": limits,
+                "valid_until": moments.map(datetime.isoformat),
+                "attributes": st.lists(st.sampled_from(["createdb", "createrole"]), unique=True),
+            },
+        )
+    )
+
+
+@st.composite
+def _database(draw, world, roles):
+    role = st.sampled_from(roles)
+    access = st.dictionaries(role, levels, max_size=3)
+    schemas = st.dictionaries(
+        st.sampled_from(world["schemas"]),
+        st.fixed_dictionaries({"access": access}, optional={"owner": role}),
+    )
+    return draw(
+        st.fixed_dictionaries(
+            {"owner": role, "access": access, "schemas": schemas, "settings": role_settings},
+            optional={"connection_limit": limits, "extensions": st.just(["citext"])},
+        )
+    )
+
+
+# The server
+
+
+def declared(lasting, tree):
+    """The model, where pillar would be accepted."""
+    try:
+        return lasting.declared(**tree)
+    except PillarError:
+        assume(False)
+
+
+def settle(lasting, tree):
+    """Converge, see that nothing is left to do, and return what is there of what the tree names."""
+    lasting.converge(**tree)
+    assert lasting.converge(**tree) == {}
+    return look(lasting, tree)
+
+
+def look(lasting, tree):
+    """What the server holds, without what ``tree`` does not name."""
+    wanted = lasting.declared(**tree)
+    with connect.gateway(wanted.endpoint) as gateway:
+        current = observe.read(gateway, wanted.cluster)
+    roles = {name: current.roles[name] for name in wanted.cluster.roles}
+    return {
+        "roles": {name: replace(role, password=role.password.reveal()) if role.password else role
+                  for name, role in roles.items()},
+        "memberships": {join for join in current.memberships if join.member in roles},
+        "databases": {
+            name: _named(current.databases[name], database, {*roles, PUBLIC})
+            for name, database in wanted.cluster.databases.items()
+        },
+    }  # fmt: skip
+
+
+def _named(now, wanted, roles):
+    return replace(
+        now,
+        schemas={name: schema for name, schema in now.schemas.items() if name in wanted.schemas},
+        extensions={name: replace(now.extensions[name], schema=None) for name in wanted.extensions},
+        role_settings=frozenset(setting for setting in now.role_settings if setting[0] in roles),
+        grants=frozenset(grant for grant in now.grants if grant.grantee in roles and not _harmless(grant)),
+        default_grants=frozenset(g for g in now.default_grants if g.grantee in roles and not _harmless(g)),
+        objects=frozenset(now.objects),
+    )
+
+
+def _harmless(grant):
+    """PostgreSQL gives these to PUBLIC; they are of no use without USAGE."""
+    return grant.grantee == PUBLIC and grant.kind in ("routine", "type")
+
+
+OBJECTS = (
+    "create table if not exists {}.things (id serial, what text)",
+    "create or replace view {}.seen as select 1 as one",
+    "create or replace function {}.\"f x\"(int, text default '%') returns int language sql as 'select 1'",
+    'create sequence if not exists {}."seq 1"',
+)
+
+
+def populate(lasting, tree):
+    """Let the owner of each declared schema create objects there."""
+    for name, database in lasting.declared(**tree).cluster.databases.items():
+        with closing(lasting.server.connect(dbname=name)) as session, session.cursor() as cursor:
+            for schema in database.schemas.values():
+                cursor.execute(SQL("set role {}").format(Identifier(schema.owner or database.owner)))
+                for statement in OBJECTS:
+                    cursor.execute(SQL(statement).format(Identifier(schema.name)))
+            session.commit()
+
+
+@drawn
+@given(st.data())
+def test_what_was_there_before_makes_no_difference(lasting, data):
+    world = data.draw(worlds())
+    before, after = data.draw(trees(world), label="before"), data.draw(trees(world), label="after")
+    declared(lasting, before), declared(lasting, after)
+    wipe(lasting.server)
+    settle(lasting, after)
+    populate(lasting, after)
+    new = settle(lasting, after)
+    wipe(lasting.server)
+    settle(lasting, before)
+    populate(lasting, before)
+    assert lasting.converge(**before) == {}, "default privileges gave what is needed"
+    settle(lasting, after)
+    populate(lasting, after)
+    assert settle(lasting, after) == new
