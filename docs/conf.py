@@ -33,6 +33,5 @@ html_theme_options = {
     "fixed_sidebar": True,
     "page_width": "1080px",
 }
-suppress_warnings = ["toc.empty_glob"]  # the benchmarks are not run for every build
 html_copy_source = False
 autodoc_member_order = "bysource"
