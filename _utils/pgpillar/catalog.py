@@ -80,9 +80,10 @@ _ROLES = {
     "dependents": """
         select r.rolname as role, d.datname as database, bool_or(s.deptype = 'o') as owns
         from pg_shdepend s join pg_roles r on r.oid = s.refobjid
-        join pg_database d on d.oid = case
-            when s.dbid <> 0 then s.dbid
-            when s.classid = 'pg_database'::regclass then s.objid end
+        join pg_database d on case
+            when s.dbid <> 0 then d.oid = s.dbid
+            when s.classid = 'pg_database'::regclass then d.oid = s.objid
+            else d.datname = current_database() end
         where s.refclassid = 'pg_authid'::regclass and r.rolname = any (%(leaving)s) group by 1, 2""",
     "extensions": """
         select v.name, e.default_version, array_agg(v.version order by v.version) as versions

@@ -58,17 +58,29 @@ def _open_to_the_admin(connection, database: Database):
 
 def _written(program: str, gateway: Gateway, name: str) -> Path:
     directory = Path(gateway.endpoint.dumps)
-    directory.mkdir(parents=True, mode=0o700, exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     target = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{stamp}.dump"
-    partial = target.with_suffix(".partial")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        _dump(program, gateway, name, out)
-        out.flush()
-        os.fsync(out.fileno())
-    _check(program, partial)
-    partial.rename(target)
+    try:
+        directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+        with _whole(target) as out:
+            _dump(program, gateway, name, out)
+            _check(program, out.name)
+    except OSError as error:
+        raise ClusterError(f"nothing was dropped: cannot write {target}: {error.strerror}") from None
     return target
+
+
+@contextmanager
+def _whole(target: Path):
+    """A file that has its name only once it is whole, and is gone where it is not."""
+    partial = target.with_suffix(".partial")
+    try:
+        with open(partial, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+            yield out
+            os.fsync(out.fileno())
+        partial.rename(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _dump(program: str, gateway: Gateway, name: str, out) -> None:
@@ -126,10 +138,10 @@ def _account(gateway: Gateway) -> dict:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def _check(program: str, path: Path) -> None:
+def _check(program: str, path: str) -> None:
     """A dump that cannot be listed cannot be restored."""
     listed = subprocess.run(
-        [program.replace("pg_dump", "pg_restore"), "--list", str(path)], capture_output=True, check=False
+        [program.replace("pg_dump", "pg_restore"), "--list", path], capture_output=True, check=False
     )
     if listed.returncode:
         raise ClusterError(f"nothing was dropped: the dump {path} cannot be read back")

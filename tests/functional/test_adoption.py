@@ -1,0 +1,374 @@
+"""What pillar does not name is reported and left alone; what it sends away goes in steps, and with a dump."""
+
+import subprocess
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+from pgpillar import connect, dump, observe, strangers
+from pgpillar.plan import PlanError
+
+SHOP = {"databases": {"shop": "shop"}, "users": ["shop"]}
+AT_SHOP = {"dbname": "shop"}
+
+
+def closing_down(state, **keys):
+    return {"databases": {"shop": {"owner": "shop", "state": state, **keys}}, "users": ["shop"]}
+
+
+def reported(cluster, **declared):
+    declaration = cluster.declared(**declared)
+    with connect.gateway(declaration.endpoint) as gateway:
+        current = observe.survey(gateway, declaration.cluster)
+    return strangers.unmanaged(current, declaration.cluster, declaration.endpoint.database)
+
+
+def exists(cluster, name="shop"):
+    return bool(cluster.query("select 1 from pg_database where datname = %s", [name]))
+
+
+# What pillar does not name
+
+MESS = """
+create role ghost login;
+create role gang;
+grant gang to ghost;
+grant shop to ghost;
+create schema attic authorization ghost;
+create table attic.box (id int);
+create table orders (id int);
+grant select on orders to ghost;
+grant update (id) on orders to ghost;
+grant usage on schema attic to shop;
+grant select on attic.box to shop;
+create extension hstore;
+alter default privileges for role ghost grant select on tables to gang;
+alter role ghost set work_mem = '1MB';
+alter role ghost in database shop set work_mem = '2MB';
+"""
+
+
+@pytest.fixture
+def mess(cluster):
+    """A converged shop in which somebody else has made itself at home."""
+    cluster.converge(**SHOP)
+    cluster.query(MESS, **AT_SHOP)
+    cluster.query("create database attic owner ghost")
+    return cluster
+
+
+def test_strangers_are_reported(mess):
+    assert reported(mess, **SHOP) == {
+        "roles": ["gang", "ghost"],
+        "databases": ["attic"],
+        "memberships": ["ghost is in shop"],
+        "schemas": {"shop": ["attic"]},
+        "extensions": {"shop": ["hstore"]},
+        "grants": {
+            "shop": [
+                "CREATE on schema attic to ghost",
+                "SELECT on table attic.box to shop",
+                "SELECT on table public.orders to ghost",
+                "UPDATE on column public.orders.id to ghost",
+                "USAGE on schema attic to ghost",
+                "USAGE on schema attic to shop",
+            ]
+        },
+    }
+
+
+def test_nothing_of_a_strangers_is_touched(mess):
+    before = everything(mess)
+    mess.settle(**SHOP)
+    after = everything(mess)
+    assert after == before
+
+
+def everything(cluster):
+    """What the catalogs say of whatever pillar does not name."""
+    return [
+        cluster.query(question, **AT_SHOP)
+        for question in (
+            "select * from pg_roles where rolname in ('ghost', 'gang')",
+            "select roleid, member, admin_option from pg_auth_members order by 1, 2",
+            "select * from pg_database where datname = 'attic'",
+            "select * from pg_namespace where nspname = 'attic'",
+            "select relname, relacl from pg_class where relname = 'box'",
+            "select a.grantee::regrole, a.privilege_type from pg_class, aclexplode(relacl) a"
+            " where relname = 'orders' and a.grantee = 'ghost'::regrole",
+            "select * from pg_extension where extname = 'hstore'",
+            "select * from pg_default_acl where defaclrole = 'ghost'::regrole",
+            "select * from pg_db_role_setting where setrole = 'ghost'::regrole order by 1",
+        )
+    ]
+
+
+def test_a_server_that_is_all_ours_has_nothing_to_report(every_cluster):
+    every_cluster.converge(**SHOP)
+    assert reported(every_cluster, **SHOP) == {}
+
+
+def test_to_name_a_stranger_is_to_adopt_it(mess):
+    declared = {
+        "databases": {"shop": "shop", "attic": "ghost"},
+        "users": ["shop", "ghost"],
+        "groups": {"gang": {}},
+    }
+    mess.settle(**declared)
+    assert set(reported(mess, **declared)) == {"schemas", "extensions", "grants"}
+
+
+# Quarantine
+
+
+@pytest.fixture
+def full(cluster):
+    """A shop with something to lose."""
+    cluster.converge(**SHOP)
+    cluster.query("create table orders as select 'tea' as what", user="shop", **AT_SHOP)
+    return cluster
+
+
+def test_a_quarantined_database_refuses_everybody_and_keeps_its_data(full):
+    with closing(full.server.connect(user="shop", password=full.passwords["shop"], dbname="shop")) as session:
+        assert full.settle(**closing_down("quarantined")) == {
+            "databases": {"shop": ["quarantine: refuse connections, keep the data"]}
+        }
+        with pytest.raises(psycopg2.OperationalError), session.cursor() as cursor:
+            cursor.execute("select 1")
+    for way in ({"user": "shop"}, {}):
+        with pytest.raises(psycopg2.OperationalError, match="not currently accepting connections"):
+            full.query("select 1", **AT_SHOP, **way)
+    assert full.settle(**SHOP)["databases"]["shop"] == ["open for connections again"]
+    assert full.query("select what from orders", user="shop", **AT_SHOP) == [("tea",)]
+
+
+def test_what_drifted_before_the_quarantine_is_mended_when_it_opens(full):
+    full.query("grant connect on database shop to public")
+    full.converge(**closing_down("quarantined"))
+    full.converge(**SHOP)
+    assert full.converge(**SHOP) == {}
+    acl = full.query("select datacl::text from pg_database where datname = 'shop'")[0][0]
+    assert "{=" not in acl
+
+
+def test_what_is_not_there_cannot_be_quarantined_or_dropped(cluster):
+    for state in ("quarantined", "absent"):
+        cluster.settle(**closing_down(state))
+        assert not exists(cluster)
+
+
+def test_a_quarantined_database_needs_no_owner_in_pillar(full):
+    full.settle(databases={"shop": {"state": "quarantined"}}, users=["shop"])
+
+
+# Dropping
+
+
+@pytest.fixture
+def closed(full, tmp_path):
+    """A quarantined shop; what is dumped goes to the test's own directory."""
+    full.converge(**closing_down("quarantined"))
+    full.endpoint["dumps"] = str(tmp_path / "dumps")
+    return full
+
+
+def dumps(cluster):
+    return [*dump.Path(cluster.endpoint["dumps"]).glob("*")]
+
+
+def test_an_open_database_is_never_dropped(full, tmp_path):
+    full.endpoint["dumps"] = str(tmp_path)
+    with pytest.raises(PlanError, match="'shop' is still open, and only a quarantined one is dropped"):
+        full.attempt(**closing_down("absent"))
+    assert full.query("select what from orders", user="shop", **AT_SHOP) == [("tea",)]
+    assert dumps(full) == []
+
+
+def test_a_dropped_database_can_be_restored_from_its_dump(closed, tmp_path):
+    assert closed.settle(**closing_down("absent")) == {"databases": {"shop": ["dump, then drop"]}}
+    assert not exists(closed)
+    (written,) = dumps(closed)
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert written.parent.stat().st_mode & 0o777 == 0o700
+    restore(closed.server, written)
+    assert closed.query("select what from orders", dbname="restored") == [("tea",)]
+
+
+def restore(server, path):
+    server.query("create database restored")
+    command = [
+        server.bindir / "pg_restore",
+        "--exit-on-error",
+        "--dbname=restored",
+        f"--host={server.socket_dir}",
+    ]
+    command += [f"--port={server.port}", f"--username={server.superuser}"]
+    with open(path, "rb") as content:
+        subprocess.run(command, stdin=content, check=True, env={"PGPASSWORD": server.password})
+
+
+def test_without_a_dump_nothing_is_dropped(closed, monkeypatch):
+    monkeypatch.setattr(dump, "PROGRAMS", "/nowhere/*/bin/pg_dump")
+    (failure,) = closed.attempt(**closing_down("absent")).failures.values()
+    assert "nothing was dropped: no pg_dump of version" in failure
+    assert exists(closed)
+    assert refuses_connections(closed)
+
+
+def test_a_dump_that_cannot_be_written_drops_nothing(closed, tmp_path):
+    (tmp_path / "a-file").touch()
+    closed.endpoint["dumps"] = str(tmp_path / "a-file" / "dumps")
+    (failure,) = closed.attempt(**closing_down("absent")).failures.values()
+    assert "nothing was dropped" in failure
+    assert exists(closed)
+    assert refuses_connections(closed)
+
+
+def test_a_dump_that_fails_drops_nothing_and_leaves_no_half_of_one(closed):
+    """A table whose file is gone cannot be dumped."""
+    closed.query("alter database shop allow_connections true")
+    file = closed.query("select pg_relation_filepath('orders')", **AT_SHOP)[0][0]
+    closed.query("alter database shop allow_connections false")
+    (closed.server.data / file).unlink()
+    (failure,) = closed.attempt(**closing_down("absent")).failures.values()
+    assert "nothing was dropped: pg_dump of 'shop' failed" in failure
+    assert exists(closed)
+    assert refuses_connections(closed)
+    assert dumps(closed) == []
+
+
+def refuses_connections(cluster):
+    return cluster.query("select datallowconn from pg_database where datname = 'shop'") == [(False,)]
+
+
+def test_while_it_is_dumped_nobody_else_gets_in(closed, monkeypatch):
+    seen = []
+    write = dump._written
+
+    def look_in_first(*arguments):
+        for user in ("shop", "nosy"):
+            try:
+                seen.append(closed.query("select 1", user=user, **AT_SHOP))
+            except psycopg2.OperationalError as error:
+                seen.append(str(error).strip().rpartition("FATAL:  ")[2].splitlines()[0])
+        return write(*arguments)
+
+    closed.query("create role nosy login password 'x'")
+    closed.passwords["nosy"] = "x"
+    closed.query("grant connect on database shop to public")
+    monkeypatch.setattr(dump, "_written", look_in_first)
+    closed.settle(**closing_down("absent"))
+    assert seen == ['permission denied for database "shop"'] * 2
+
+
+def test_a_name_that_is_no_file_name_is_dumped_as_well(cluster, tmp_path):
+    name = "../Größe of 'x'"
+    cluster.endpoint["dumps"] = str(tmp_path)
+    cluster.converge(databases={name: "shop"}, users=["shop"])
+    cluster.converge(databases={name: {"state": "quarantined"}}, users=["shop"])
+    cluster.settle(databases={name: {"state": "absent"}}, users=["shop"])
+    (written,) = dumps(cluster)
+    assert written.suffix == ".dump"
+    assert not exists(cluster, name)
+
+
+# Roles that go
+
+GONE = {"shop": {}, "ann": {"state": "absent"}}
+HEIR = {"shop": {}, "ann": {"state": "absent", "reassign_to": "shop"}}
+BOTH = {"databases": {"shop": "shop", "wiki": "shop"}}
+
+
+@pytest.fixture
+def staff(cluster):
+    """A shop and a wiki, and Ann, who is about to leave."""
+    cluster.converge(**BOTH, users=["shop", "ann"])
+    return cluster
+
+
+def is_there(cluster, role="ann"):
+    return bool(cluster.query("select 1 from pg_roles where rolname = %s", [role]))
+
+
+def test_a_role_without_anything_is_dropped(staff):
+    assert staff.settle(**BOTH, users=GONE) == {"roles": {"ann": ["drop"]}}
+    assert not is_there(staff)
+
+
+def test_a_role_with_rights_in_several_databases_is_dropped(staff):
+    for name in ("shop", "wiki", "postgres"):
+        staff.query("create schema s; create table s.t (); grant all on s.t to ann", dbname=name)
+        staff.query(
+            "grant all on schema s to ann; alter default privileges grant all on tables to ann", dbname=name
+        )
+        staff.query(f"grant all on database {name} to ann")
+        staff.query(f"alter role ann in database {name} set work_mem = '1MB'")
+    staff.settle(**BOTH, users=GONE)
+    assert not is_there(staff)
+    staff.query("drop schema s cascade; alter default privileges revoke all on tables from postgres")
+    staff.query("alter default privileges grant all on tables to postgres")
+
+
+def test_a_role_that_granted_memberships_is_dropped(every_cluster):
+    every_cluster.converge(users=["shop", "ann"])
+    every_cluster.query("create role ghost; create role gang; grant gang to ann with admin option")
+    every_cluster.query("set role ann; grant gang to ghost")
+    every_cluster.settle(users=GONE)
+    assert not is_there(every_cluster)
+
+
+def test_a_role_that_owns_something_is_refused_until_it_has_an_heir(staff):
+    staff.query("create table hers (); alter table hers owner to ann", dbname="shop")
+    staff.query("create schema hers authorization ann", dbname="wiki")
+    with pytest.raises(
+        PlanError, match="'ann' still owns objects in 'shop', 'wiki'; name who gets them in reassign_to"
+    ):
+        staff.attempt(**BOTH, users=GONE)
+    assert is_there(staff)
+    assert staff.settle(**BOTH, users=HEIR)["roles"] == {"ann": ["drop, what it owns goes to shop"]}
+    assert not is_there(staff)
+    assert staff.query("select tableowner from pg_tables where tablename = 'hers'", dbname="shop") == [
+        ("shop",)
+    ]
+    assert staff.query(
+        "select nspowner::regrole::text from pg_namespace where nspname = 'hers'", dbname="wiki"
+    ) == [("shop",)]
+
+
+def test_a_role_that_owns_a_database_is_refused_until_it_has_an_heir(staff):
+    staff.query("create database hers owner ann")
+    with pytest.raises(PlanError, match="'ann' still owns objects in 'hers'"):
+        staff.attempt(**BOTH, users=GONE)
+    staff.settle(**BOTH, users=HEIR)
+    owner = staff.query("select datdba::regrole::text from pg_database where datname = 'hers'")
+    assert owner == [("shop",)]
+
+
+def test_a_role_that_is_logged_in_is_dropped_all_the_same(staff):
+    with closing(staff.server.connect(user="ann", password=staff.passwords["ann"])):
+        staff.settle(**BOTH, users=GONE)
+    assert not is_there(staff)
+
+
+def test_a_group_that_goes_takes_its_memberships_along(staff):
+    staff.converge(**BOTH, users={"shop": {}, "ann": {"groups": ["gang"]}}, groups={"gang": {}})
+    staff.settle(**BOTH, users=["shop", "ann"], groups={"gang": {"state": "absent"}})
+    assert not is_there(staff, "gang")
+    assert is_there(staff)
+
+
+def test_a_role_with_rights_in_a_quarantined_database_is_refused(staff):
+    staff.query("create table t (); grant select on t to ann", dbname="wiki")
+    declared = {"shop": "shop", "wiki": {"state": "quarantined"}}
+    staff.converge(databases=declared, users=["shop", "ann"])
+    with pytest.raises(
+        PlanError, match="'ann' has rights in the quarantined database 'wiki'; drop or reopen that"
+    ):
+        staff.attempt(databases=declared, users=GONE)
+
+
+def test_what_went_may_come_back(staff):
+    staff.settle(**BOTH, users=GONE)
+    assert staff.settle(**BOTH, users=["shop", "ann"])["roles"] == {"ann": ["create user", "set password"]}
