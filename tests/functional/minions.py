@@ -153,7 +153,7 @@ def restarted(server, **settings):
 
 
 def _restart(server, settings):
-    server.stop("immediate")
+    server.stop()
     server.settings = settings
     server.start()
 
