@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import psycopg2
 from psycopg2 import errors
+from psycopg2.extensions import libpq_version
 
 from pgpillar.model import Endpoint, Secret, Trouble
 
@@ -98,6 +99,7 @@ class Gateway:
             "user": user,
             "options": "",
             "application_name": "pgpillar login check",
+            **_ASKING,
         }
         try:
             connection = self._connect(parameters, password)
@@ -106,10 +108,7 @@ class Gateway:
         asked = connection.info.used_password
         connection.close()
         if not asked:
-            raise ClusterError(
-                f"cannot tell whether the password of {user!r} is right: the server lets it in without one"
-                " (trust or peer in its pg_hba.conf); use scram-sha-256 there"
-            )
+            raise _unasked(user)
         return True
 
     def _connect(self, parameters: dict, password: Secret | None):
@@ -226,10 +225,24 @@ _AFTER_THE_PASSWORD = "|".join(
 )
 
 
+# From libpq 16 on, a server that asks for no password is found out before it can refuse for another reason
+_ASKING = {"require_auth": "!none"} if libpq_version() >= 160000 else {}
+_UNASKED = r"^authentication method requirement"
+
+
+def _unasked(user: str) -> ClusterError:
+    return ClusterError(
+        f"cannot tell whether the password of {user!r} is right: the server lets it in without one"
+        " (trust or peer in its pg_hba.conf); use scram-sha-256 there"
+    )
+
+
 def _verdict(error: psycopg2.OperationalError, gateway: Gateway, user: str) -> bool:
     text = _first_line(error)
     if re.search(r"password authentication failed", text):
         return False
+    if re.search(_UNASKED, text):
+        raise _unasked(user)
     if re.search(_AFTER_THE_PASSWORD, text) and f'role "{user}" does not exist' not in text:
         return True
     raise ClusterError(f"cannot tell whether the password of {user!r} is right: {gateway.explained(error)}")

@@ -1,0 +1,326 @@
+"""An admin with CREATEROLE and CREATEDB alone, as providers give it: by the rules of 15, and of 16 on."""
+
+from contextlib import contextmanager
+
+import psycopg2
+import pytest
+
+from devtools.postgres import HBA, majors
+from pgpillar import scram
+from pgpillar.connect import ClusterError
+
+URL = "salt://shop/schema.sql"
+SHOP = {
+    "databases": {
+        "shop": {
+            "owner": "shop",
+            "access": {"app": "write", "ann": "read", "olga": "owner"},
+            "schemas": {"news": {"owner": "press", "access": {"ann": "write"}}},
+            "extensions": ["citext"],
+            "settings": {"work_mem": "2MB"},
+            "bootstrap": URL,
+            "connection_limit": 20,
+        },
+        "wiki": "shop",
+    },
+    "users": {
+        "shop": {},
+        "press": {},
+        "app": {"connection_limit": 5, "settings": {"search_path": ["public"]}},
+        "ann": {"groups": ["readers"], "valid_until": "2041-01-01"},
+        "olga": {},
+    },
+    "groups": {"readers": {}},
+}
+AT_SHOP = {"dbname": "shop"}
+FROM_15 = [major for major in majors() if major >= 15]
+EVERY = pytest.mark.parametrize("every_server", FROM_15, indirect=True)
+FROM_16 = pytest.mark.parametrize("every_server", FROM_15[1:], indirect=True)
+
+
+def converged(hosted):
+    hosted.scripts[URL] = "create table orders (id serial, what citext)"
+    changed = hosted.settle(**SHOP)
+    hosted.query("create table news.items (what text)", user="press", **AT_SHOP)
+    assert hosted.converge(**SHOP) == {}
+    return changed
+
+
+@EVERY
+def test_everything_that_is_declared_becomes_true(every_hosted):
+    converged(every_hosted)
+    for user, statement in (
+        ("app", "insert into orders (what) values ('Tea')"),
+        ("ann", "insert into news.items values ('tea')"),
+        ("olga", "create table more ()"),
+        ("olga", "drop table more"),
+    ):
+        every_hosted.query(statement, user=user, **AT_SHOP)
+    assert every_hosted.query("select what from orders where what = 'TEA'", user="ann", **AT_SHOP) == [
+        ("Tea",)
+    ]
+    for user, statement in (
+        ("ann", "insert into orders (what) values ('no')"),
+        ("app", "truncate orders"),
+        ("app", "drop table news.items"),
+        ("press", "select from orders"),
+        ("olga", "create table news.mine ()"),
+    ):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            every_hosted.query(statement, user=user, **AT_SHOP)
+
+
+@EVERY
+def test_a_password_that_fits_is_never_rewritten(every_hosted):
+    converged(every_hosted)
+    before = verifiers(every_hosted)
+    assert len(before) == len(SHOP["users"])
+    every_hosted.query("alter role app connection limit 7")
+    assert every_hosted.settle(**SHOP)["roles"] == {"app": ["set connection limit 5"]}
+    assert verifiers(every_hosted) == before
+
+
+def verifiers(hosted):
+    kept = "select rolname, rolpassword from pg_authid where rolname = any (%s)"
+    return dict(hosted.query(kept, [list(SHOP["users"])]))
+
+
+# What the superuser, or somebody with the owner's rights, has done by hand
+DRIFTS = {
+    "grant select on orders to press": "revoke SELECT on table orders in schema public from press",
+    "grant update (what) on orders to ann": "revoke UPDATE on column orders.what in schema public from ann",
+    "revoke select on orders from ann": "grant SELECT on table orders in schema public to ann",
+    "grant select on news.items to public": "revoke SELECT on table items in schema news from PUBLIC",
+    "grant create on schema public to public": "revoke CREATE on schema public from PUBLIC",
+    "grant usage on schema news to app with grant option": (
+        "revoke the right to pass on USAGE, and what was passed on, on schema news from app"
+    ),
+    "grant connect, temp on database shop to public": (
+        "revoke CONNECT, TEMPORARY on the database from PUBLIC"
+    ),
+    "alter default privileges for role shop grant select on tables to press": (
+        "revoke SELECT on new tables of shop from press"
+    ),
+    "alter default privileges for role olga in schema public revoke select on tables from ann": (
+        "grant SELECT on new tables of olga in schema public to ann"
+    ),
+    "alter database shop set work_mem = '9MB'": "set work_mem = 2MB",
+    "alter database shop connection limit 3": "connection limit 20",
+    "alter database shop reset all": "set work_mem = 2MB",
+    "alter schema news owner to shop": "schema news owner: shop → press",
+    "alter database shop owner to press": "owner: press → shop",
+}
+OF_ROLES = {
+    "alter role app nologin": ("app", "set login on"),
+    "alter role app noinherit": ("app", "set inherit on"),
+    "alter role app valid until '2040-01-01'": ("app", "set valid until none"),
+    "alter role ann valid until 'infinity'": ("ann", "set valid until 2041-01-01T00:00:00+00:00"),
+    "alter role app reset search_path": ("app", "set search_path = public"),
+    "alter role app set work_mem = '1MB'": ("app", "reset work_mem"),
+    "alter role app password 'other'": ("app", "set password"),
+    "alter role app password null": ("app", "set password"),
+}
+
+
+@EVERY
+def test_every_kind_of_drift_is_taken_back(every_hosted):
+    converged(every_hosted)
+    for drift, line in DRIFTS.items():
+        every_hosted.query(drift, **AT_SHOP)
+        assert line in every_hosted.settle(**SHOP)["databases"]["shop"], drift
+    for drift, (role, line) in OF_ROLES.items():
+        every_hosted.query(drift)
+        assert every_hosted.settle(**SHOP) == {"roles": {role: [line]}}, drift
+
+
+@EVERY
+def test_a_membership_that_the_admin_granted_by_hand_goes(every_hosted):
+    converged(every_hosted)
+    by_hand = {"user": every_hosted.admin["user"], "password": every_hosted.admin["password"]}
+    every_hosted.query("grant readers to app with admin option", **by_hand)
+    every_hosted.query("revoke readers from ann", **by_hand)
+    assert every_hosted.settle(**SHOP)["roles"] == {"app": ["leave readers"], "ann": ["join readers"]}
+
+
+@FROM_16
+def test_a_membership_that_the_superuser_granted_is_said_to_be_beyond_it(every_hosted):
+    converged(every_hosted)
+    every_hosted.query("grant readers to app")
+    failures = every_hosted.attempt(**SHOP).failures
+    assert set(failures) == {"roles"}
+    assert "leave readers" in failures["roles"]
+    assert "permission denied to revoke" in failures["roles"]
+    every_hosted.query("revoke readers from app")
+    assert every_hosted.converge(**SHOP) == {}
+
+
+@EVERY
+def test_a_new_owner_gets_what_there_is(every_hosted):
+    converged(every_hosted)
+    shop = {**SHOP["databases"]["shop"], "owner": "olga", "access": {"app": "write", "ann": "read"}}
+    every_hosted.settle(
+        databases={**SHOP["databases"], "shop": shop}, users=SHOP["users"], groups=SHOP["groups"]
+    )
+    owners = "select tableowner from pg_tables where tablename = 'orders'"
+    assert every_hosted.query(owners, **AT_SHOP) == [("olga",)]
+
+
+@EVERY
+def test_a_database_is_quarantined_and_reopened(every_hosted):
+    converged(every_hosted)
+    wiki = {"owner": "shop", "state": "quarantined"}
+    session = every_hosted.server.connect(user="shop", password=every_hosted.passwords["shop"], dbname="wiki")
+    every_hosted.settle(**{**SHOP, "databases": {**SHOP["databases"], "wiki": wiki}})
+    with pytest.raises(psycopg2.OperationalError), session.cursor() as cursor:
+        cursor.execute("select 1")
+    with pytest.raises(psycopg2.OperationalError, match="not currently accepting connections"):
+        every_hosted.query("select 1", user="shop", dbname="wiki")
+    every_hosted.settle(**SHOP)
+    every_hosted.query("select 1", user="shop", dbname="wiki")
+
+
+def test_a_database_is_dumped_and_dropped(hosted, tmp_path):
+    hosted.endpoint["dumps"] = str(tmp_path)
+    hosted.converge(databases={"wiki": "shop"}, users=["shop"])
+    hosted.query("create table pages as select 1 as id", user="shop", dbname="wiki")
+    for state in ("quarantined", "absent"):
+        hosted.settle(databases={"wiki": {"owner": "shop", "state": state}}, users=["shop"])
+    assert hosted.query("select 1 from pg_database where datname = 'wiki'") == []
+    assert len([*tmp_path.glob("wiki-*.dump")]) == 1
+
+
+@EVERY
+def test_a_role_goes_and_leaves_what_it_owns_to_an_heir(every_hosted):
+    converged(every_hosted)
+    every_hosted.query("set role olga; create table hers (); create schema hers", user="olga", **AT_SHOP)
+    shop = {**SHOP["databases"]["shop"], "access": {"app": "write", "ann": "read"}}
+    users = {**SHOP["users"], "olga": {"state": "absent", "reassign_to": "shop"}}
+    declared = {"databases": {**SHOP["databases"], "shop": shop}, "users": users, "groups": SHOP["groups"]}
+    every_hosted.settle(**declared)
+    owners = "select tableowner from pg_tables where tablename = 'hers'"
+    assert every_hosted.query(owners, **AT_SHOP) == [("shop",)]
+    assert every_hosted.query("select 1 from pg_roles where rolname = 'olga'") == []
+
+
+# Passwords, which it can only try
+
+
+ANN = {"users": {"ann": {}}}
+
+
+@EVERY
+def test_passwords_are_set_and_changed(every_hosted):
+    every_hosted.settle(users={"ann": {"password": "old"}})
+    assert every_hosted.settle(users={"ann": {"password": "new"}}) == {"roles": {"ann": ["set password"]}}
+    assert every_hosted.query("select 1", user="ann", password="new") == [(1,)]
+
+
+@pytest.mark.parametrize("until", ["2001-01-01", "2001-01-01T00:00:00-03:30"])
+def test_an_expired_user_can_be_told_nothing_of_and_is_left_alone(hosted, until):
+    hosted.settle(users={"ann": {"valid_until": until}})
+    hosted.settle(users={"ann": {}})
+    assert hosted.query("select 1", user="ann") == [(1,)]
+
+
+def test_a_user_that_may_not_log_in_may_again_and_keeps_its_password(hosted):
+    hosted.settle(**ANN)
+    before = hosted.query("select rolpassword from pg_authid where rolname = 'ann'")
+    hosted.query("alter role ann nologin")
+    assert hosted.settle(**ANN) == {"roles": {"ann": ["set login on"]}}
+    assert hosted.query("select rolpassword from pg_authid where rolname = 'ann'") == before
+
+
+@pytest.mark.parametrize(
+    "shut", ["revoke connect on database defaultdb from public", "alter role ann connection limit 0"]
+)
+def test_a_user_that_is_turned_away_after_its_password_has_the_right_one(hosted, shut):
+    declared = {"users": {"ann": {"connection_limit": 0}}} if "limit" in shut else ANN
+    hosted.settle(**declared)
+    hosted.query(shut)
+    assert hosted.settle(**declared) == {}
+    hosted.query("alter role ann password 'other'")
+    assert hosted.settle(**declared) == {"roles": {"ann": ["set password"]}}
+
+
+FOR_THE_ADMIN = ("local all all scram-sha-256", "host all doadmin all scram-sha-256")
+
+
+@contextmanager
+def access_rules(server, *lines):
+    server.hba(lines)
+    try:
+        yield
+    finally:
+        server.hba(HBA)
+
+
+@pytest.mark.parametrize(
+    "drift",
+    ["alter role ann login", "alter role ann nologin", "revoke connect on database defaultdb from public"],
+)
+def test_where_no_password_is_asked_for_it_says_that_it_cannot_tell(hosted, drift):
+    hosted.settle(**ANN)
+    hosted.query(drift)
+    with access_rules(hosted.server, *FOR_THE_ADMIN, "host all all all trust"):
+        for attempt in (hosted.preview, hosted.attempt):
+            with pytest.raises(ClusterError, match=r"cannot tell whether .* 'ann' is right: .*without one"):
+                attempt(**ANN)
+
+
+def test_where_a_user_is_not_let_in_from_here_it_says_that_it_cannot_tell(hosted):
+    hosted.settle(**ANN)
+    with (
+        access_rules(hosted.server, *FOR_THE_ADMIN),
+        pytest.raises(ClusterError, match=r"cannot tell whether .* 'ann' is right: .*pg_hba\.conf"),
+    ):
+        hosted.attempt(**ANN)
+
+
+def test_a_verifier_in_pillar_cannot_be_compared(hosted):
+    declared = {"users": {"ann": {"password": scram.verifier("tea")}}}
+    hosted.query("create role ann")
+    with pytest.raises(ClusterError, match="'doadmin' may not read pg_authid; give the password itself"):
+        hosted.attempt(**declared)
+
+
+# What is beyond it
+
+
+@FROM_16
+def test_a_role_that_somebody_else_made_is_a_clear_failure(every_hosted):
+    every_hosted.query("create role ann login connection limit 3 password 'tea'")
+    every_hosted.passwords["ann"] = "tea"
+    failures = every_hosted.attempt(**ANN).failures
+    assert set(failures) == {"roles"}
+    assert "set connection limit -1: permission denied to alter role" in failures["roles"]
+    assert "ADMIN option on role" in failures["roles"] or "admin needs that right" in failures["roles"]
+    every_hosted.query("grant ann to doadmin with admin option")
+    assert every_hosted.settle(**ANN) == {"roles": {"ann": ["set connection limit -1"]}}
+
+
+@FROM_16
+def test_a_role_that_somebody_else_made_cannot_be_joined(every_hosted):
+    every_hosted.query("create role shop login password 'tea'")
+    every_hosted.passwords["shop"] = "tea"
+    failures = every_hosted.attempt(databases={"shop": "shop"}, users=["shop"]).failures
+    assert set(failures) == {"roles"}
+    assert "join shop" in failures["roles"]
+    assert "permission denied to grant role" in failures["roles"]
+    assert every_hosted.query("select 1 from pg_database where datname = 'shop'") == []
+
+
+@EVERY
+def test_a_superuser_cannot_be_brought_down(every_hosted):
+    every_hosted.settle(**ANN)
+    every_hosted.query("alter role ann superuser")
+    failures = every_hosted.attempt(**ANN).failures
+    assert "set superuser off" in failures["roles"]
+
+
+@EVERY
+def test_an_extension_that_is_not_trusted_fails_in_its_database_alone(every_hosted):
+    databases = {"shop": {"owner": "shop", "extensions": ["file_fdw"]}, "wiki": "shop"}
+    failures = every_hosted.attempt(databases=databases, users=["shop"]).failures
+    assert set(failures) == {"database 'shop'"}
+    assert "create extension file_fdw: permission denied to create extension" in failures["database 'shop'"]
+    every_hosted.query("select 1", user="shop", dbname="wiki")
