@@ -8,7 +8,7 @@ from typing import NamedTuple
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from pgpillar import guc, scram
-from pgpillar.model import EVERYWHERE, PUBLIC, Secret
+from pgpillar.model import EVERYWHERE, LATEST, PUBLIC, Secret
 from pgpillar.plan import Change
 
 NOW = 180000  # the version to write for where no server is asked
@@ -240,15 +240,21 @@ def _create_extension(change: Change, version: int):
     """Where no schema is asked for, the extension decides, and else it goes to public."""
     extension = change.object
     tail = SQL(" SCHEMA {}").format(Identifier(extension.schema)) if extension.schema else SQL("")
-    if extension.version:
-        tail += SQL(" VERSION {}").format(Literal(extension.version))
+    tail += _version(" VERSION {}", extension.version)
     yield SQL("SET LOCAL search_path TO public")
     yield SQL("CREATE EXTENSION IF NOT EXISTS {}").format(Identifier(extension.name)) + tail + SQL(" CASCADE")
     yield SQL("SET LOCAL search_path TO pg_catalog")
 
 
 def _update_extension(change: Change, version: int):
-    yield SQL("ALTER EXTENSION {} UPDATE TO {}").format(Identifier(change.object), Literal(change.detail[1]))
+    yield SQL("ALTER EXTENSION {} UPDATE").format(Identifier(change.object)) + _version(
+        " TO {}", change.detail[1]
+    )
+
+
+def _version(words: str, version: str | None) -> Composable:
+    """The latest is what the server offers where no version is named."""
+    return SQL("") if version in (None, LATEST) else SQL(words).format(Literal(version))
 
 
 def _move_extension(change: Change, version: int):
