@@ -117,18 +117,27 @@ def test_a_second_demo_at_once_is_refused(copy):
     assert "another demo is at work" in done.stderr
 
 
-@pytest.mark.parametrize("where", ["making a private", "starting it", "highstate", "what pillar says"])
+def cut_off(copy, where, how):
+    """Run the demo, signal it and what it started at the step ``where``, and return what it complains of."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(copy.command(), cwd=copy.root, start_new_session=True, **pipes) as process:
+        seen = b""
+        while where.encode() not in seen:
+            seen += os.read(process.stdout.fileno(), 100)
+        os.killpg(process.pid, how)
+        return process.communicate()[1].decode()
+
+
+@pytest.mark.parametrize("where", ["making a private", "highstate", "what pillar says"])
 def test_a_run_that_was_cut_off_is_taken_up_again(make_copy, where):
     copy = make_copy()
-    with subprocess.Popen(
-        copy.command(), cwd=copy.root, stdout=subprocess.PIPE, start_new_session=True
-    ) as cut:
-        seen = ""
-        while where not in seen:
-            seen += os.read(cut.stdout.fileno(), 100).decode()
-        os.killpg(cut.pid, signal.SIGINT)
-    assert cut.returncode
+    cut_off(copy, where, signal.SIGKILL)
     assert NOTHING in copy.shown()
+
+
+def test_an_interrupt_is_no_traceback(make_copy):
+    said = cut_off(make_copy(), "highstate", signal.SIGINT)
+    assert said == "\ndemo: interrupted; the next run takes it up again\n"
 
 
 def test_a_promise_that_is_not_kept_shows(copy):
