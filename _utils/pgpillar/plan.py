@@ -353,11 +353,9 @@ class _Inside:
     def _default_grants(self) -> Iterator[Change]:
         now = {g for g in self.now.default_grants if self._default_in_scope(g)}
         wanted = {g for g in self.wanted.default_grants if self._will_exist(g.schema)}
-        excess = now - wanted
-        for rights in _default_rights(excess):
+        for rights in _default_rights(now - wanted):
             yield Change("revoke default", rights, destructive=True)
-        lost = {g._replace(grantable=False) for g in excess if g.grantable}
-        for rights in _default_rights((wanted - now) | (wanted & lost)):
+        for rights in _default_rights(wanted - now):
             yield Change("grant default", rights)
 
     def _default_in_scope(self, grant: DefaultGrant) -> bool:
