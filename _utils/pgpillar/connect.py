@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import pwd
 import re
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -87,7 +88,7 @@ class Gateway:
     def open(self, database: str | None = None):
         """A connection as the admin."""
         try:
-            with self._as_system_user():
+            with effective_user(self._system_user()):
                 return self._connect(self.parameters(database), self.endpoint.password)
         except psycopg2.OperationalError as error:
             raise ClusterError(self.explained(error, database)) from None
@@ -116,15 +117,6 @@ class Gateway:
         secret = {"password": password.reveal()} if password else {}
         return psycopg2.connect(**parameters, **secret)
 
-    @contextmanager
-    def _as_system_user(self) -> Iterator[None]:
-        name = self._system_user()
-        if name is None:
-            yield
-            return
-        with _PROCESS.acting_as(name):
-            yield
-
     def _system_user(self) -> str | None:
         """Peer authentication looks at who connects: root steps down to the user that the role maps to."""
         endpoint = self.endpoint
@@ -144,31 +136,43 @@ class Gateway:
         return f"cannot connect to {where} as {self.endpoint.user!r}: {text}"
 
 
-class _Process:
-    """Lets threads act as another user, several at once where it is the same: all of them share one."""
+@contextmanager
+def effective_user(name: str | None) -> Iterator[None]:
+    """Act as another system user, for what a socket's other end sees of us. None: as ourselves.
 
-    def __init__(self):
-        self._turn, self._user, self._inside = threading.Condition(), None, 0
-
-    @contextmanager
-    def acting_as(self, user: str) -> Iterator[None]:
-        with self._turn:
-            self._turn.wait_for(lambda: self._user in (None, user))
-            if not self._inside:
-                os.seteuid(pwd.getpwnam(user).pw_uid)
-            self._user, self._inside = user, self._inside + 1
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._inside -= 1
-                if not self._inside:
-                    os.seteuid(os.getuid())
-                    self._user = None
-                    self._turn.notify_all()
+    Only the calling thread does: ``os.seteuid`` would change the process under the feet of its other threads.
+    """
+    if name is None:
+        yield
+        return
+    own = os.geteuid()
+    _set_effective_user(pwd.getpwnam(name).pw_uid)
+    try:
+        yield
+    finally:
+        _set_effective_user(own)
 
 
-_PROCESS = _Process()
+# The number of Linux's setresuid, with identifiers of 32 bits
+_SETRESUID = {
+    "x86_64": 117,
+    "i686": 208,
+    "aarch64": 147,
+    "armv7l": 208,
+    "ppc64le": 164,
+    "riscv64": 147,
+    "s390x": 208,
+}
+
+
+def _set_effective_user(uid: int) -> None:
+    machine = platform.machine()
+    if machine not in _SETRESUID:
+        raise ClusterError(
+            f"cannot act as another system user on {machine}; give the admin a password instead"
+        )
+    if ctypes.CDLL(None, use_errno=True).syscall(_SETRESUID[machine], -1, uid, -1):
+        raise ClusterError(f"cannot act as system user {uid}: {os.strerror(ctypes.get_errno())}")
 
 
 def _has_account(name: str) -> bool:

@@ -1,7 +1,12 @@
 """A cluster of this host, where the admin is who it is in the operating system and has no password."""
 
+import os
+import pwd
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from pgpillar import connect
 from tests.functional.conftest import Cluster
 
 DATABASES = {f"db{number}": "shop" for number in range(12)}
@@ -31,3 +36,14 @@ def test_every_reader_connects_as_the_system_user(local):
 def test_nothing_is_printed(local, capfd):
     local.converge(databases={"shop": "shop"}, users=["shop"])
     assert capfd.readouterr() == ("", "")
+
+
+def test_only_the_thread_that_connects_acts_as_another():
+    """What the minion does beside it, it goes on doing as root."""
+    with ThreadPoolExecutor(1) as beside, connect.effective_user("nobody"):
+        here = os.stat("/proc/thread-self").st_uid
+        assert (here, beside.submit(os.stat, "/proc/thread-self").result().st_uid) == (
+            pwd.getpwnam("nobody").pw_uid,
+            os.getuid(),
+        )
+    assert os.stat("/proc/thread-self").st_uid == os.getuid()
