@@ -40,10 +40,13 @@ def test_nothing_is_printed(local, capfd):
 
 def test_only_the_thread_that_connects_acts_as_another():
     """What the minion does beside it, it goes on doing as root."""
-    with ThreadPoolExecutor(1) as beside, connect.effective_user("nobody"):
-        here = os.stat("/proc/thread-self").st_uid
-        assert (here, beside.submit(os.stat, "/proc/thread-self").result().st_uid) == (
-            pwd.getpwnam("nobody").pw_uid,
-            os.getuid(),
-        )
-    assert os.stat("/proc/thread-self").st_uid == os.getuid()
+    with ThreadPoolExecutor(1) as beside:
+        assert beside.submit(acting_as).result() == os.getuid()  # the thread is there before
+        with connect.effective_user("nobody"):
+            there = beside.submit(acting_as).result()
+            assert (acting_as(), there) == (pwd.getpwnam("nobody").pw_uid, os.getuid())
+    assert acting_as() == os.getuid()
+
+
+def acting_as():
+    return os.stat("/proc/thread-self").st_uid
