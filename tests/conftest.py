@@ -1,8 +1,25 @@
 """What every test may be told."""
 
+import pytest
+from saltfactories.plugins.event_listener import EventListener
+
 
 def pytest_addoption(parser):
     parser.addoption(
         "--major", type=int, default=None, help="the PostgreSQL to test on, where a test does not choose"
     )
     parser.addoption("--write-changes", action="store_true", help="write what came out into the golden files")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    """Salt's test servers listen on this machine alone; by themselves they would on every address."""
+    config.pluginmanager.get_plugin("saltfactories-log-server").log_host = "127.0.0.1"
+
+
+@pytest.fixture(scope="session")
+def event_listener():
+    listener = EventListener()
+    listener.host = "127.0.0.1"
+    with listener:
+        yield listener
