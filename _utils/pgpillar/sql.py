@@ -328,6 +328,7 @@ _PLURAL = {
     "routine": "ROUTINES",
     "type": "TYPES",
     "schema": "SCHEMAS",
+    "large object": "LARGE OBJECTS",
 }
 
 
