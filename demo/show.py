@@ -1,5 +1,6 @@
 """What the demo puts on the terminal: steps with their seconds, changes as a tree, trials line by line."""
 
+import sys
 import time
 from contextlib import contextmanager
 
@@ -7,12 +8,14 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-WIDTH = 110
+WIDTH = 110  # where nobody looks at a terminal
+BESIDE = 90  # columns that changes may take beside the name of what they change
 
 
-def console(**options):
-    """A console that writes plain text wherever no person looks at a terminal."""
-    return Console(highlight=False, soft_wrap=False, width=WIDTH, **options)
+def console(record=False):
+    """A console as wide as the terminal; in a pipe, a file or a picture, of a width that never changes."""
+    width = None if sys.stdout.isatty() and not record else WIDTH
+    return Console(highlight=False, width=width, record=record)
 
 
 @contextmanager
@@ -48,7 +51,7 @@ def _tree(title, found):
 def _add(branch, name, lines):
     """What is short stands beside the name, and what is long below it."""
     whole = f"{name}: {', '.join(lines)}"
-    if len(whole) < WIDTH - 20:
+    if len(whole) < BESIDE:
         branch.add(_coloured(whole, name))
         return
     below = branch.add(Text(name, style="cyan"))
