@@ -9,5 +9,5 @@ postgresql.admin {{ cluster | json }}:
 {% else %}
 postgresql.admin no cluster:
   test.fail_without_changes:
-    - name: pillar has no cluster in postgresql:clusters that this minion administers
+    - comment: pillar has no cluster in postgresql:clusters that this minion administers
 {% endfor %}

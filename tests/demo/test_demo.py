@@ -93,6 +93,14 @@ def test_broken_yaml_is_told_with_its_file(copy, edited):
     assert "Traceback" not in done.stderr
 
 
+def test_a_pillar_without_a_cluster_is_told(copy):
+    top = copy.file("top.sls")
+    before = top.read_text()
+    top.write_text("base: {}\n")
+    assert "pillar has no cluster in postgresql:clusters that this minion administers" in copy.run().stderr
+    top.write_text(before)
+
+
 def test_a_server_that_crashed_is_started_again(copy):
     copy.server.kill()
     assert NOTHING in copy.shown()
