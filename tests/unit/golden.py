@@ -4,7 +4,6 @@ A file holds several cases. Each is a run of YAML documents, the first of which 
 case as a comment and the last of which is what comes out. ``--write-changes`` rewrites those last ones.
 """
 
-import itertools
 import pathlib
 from typing import NamedTuple
 
@@ -31,7 +30,7 @@ def cases(directory: str, length: int) -> list:
 
 def _read(path: pathlib.Path, length: int):
     documents = _documents(path)
-    for run in itertools.zip_longest(*[iter(documents)] * length, fillvalue="{}"):
+    for run in zip(*[iter(documents)] * length, strict=True):
         *given, expected = map(yaml.safe_load, run)
         yield Case(path, _name(run[0]), given, expected)
 
