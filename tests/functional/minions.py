@@ -43,6 +43,8 @@ class Verdict(NamedTuple):
 class Minion:
     """A minion that keeps all it has in ``directory``. Its pillar is a file that only its user can read."""
 
+    python = sys.executable
+
     def __init__(self, directory, **options):
         self.directory = Path(directory)
         self.states, self.pillars, self.configuration = (
@@ -95,7 +97,7 @@ class Minion:
 
     def start(self, *arguments, **environment):
         """Start ``salt-call --local`` on this minion; returns the call that runs."""
-        command = [sys.executable, "-c", SALT_CALL, "--local", "-c", str(self.configuration)]
+        command = [self.python, "-c", SALT_CALL, "--local", "-c", str(self.configuration)]
         return Call([*command, "--out", "json", *arguments], {**_bare_environment(), **environment})
 
     def highstate(self, *arguments):
