@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,9 @@ class Copy:
         return self.demo / "pillar" / name
 
 
-@pytest.fixture(scope="module")
-def make_copy():
-    """Return a function that makes a copy below a directory of this mode."""
+@contextmanager
+def copies():
+    """Give a function that makes a copy in a directory of this mode. They are gone at the end of the block."""
     made = []
 
     def make(mode=0o755):
@@ -56,15 +57,25 @@ def make_copy():
         made.append(Copy(root))
         return made[-1]
 
-    yield make
-    for copy in made:
-        copy.run("clean")
-        shutil.rmtree(copy.root)
+    try:
+        yield make
+    finally:
+        for copy in made:
+            copy.run("clean")
+            shutil.rmtree(copy.root)
+
+
+@pytest.fixture
+def make_copy():
+    """Return a function that makes a copy for this test alone."""
+    with copies() as make:
+        yield make
 
 
 @pytest.fixture(scope="module")
-def copy(make_copy):
+def copy():
     """A copy whose demo ran once; what it printed is in ``first``."""
-    copy = make_copy()
-    copy.first = copy.shown()
-    return copy
+    with copies() as make:
+        copy = make()
+        copy.first = copy.shown()
+        yield copy
