@@ -48,7 +48,7 @@ class Copy:
 
 @contextmanager
 def copies():
-    """Give a function that makes a copy in a directory of this mode. They are gone at the end of the block."""
+    """Give a function that makes a copy in a directory of this mode. They go at the end of the block."""
     made = []
 
     def make(mode=0o755):
