@@ -81,8 +81,8 @@ def plan(cluster=None, saltenv="base"):
         salt db-admin-1 pg_access.plan cluster=main
     """
     with _live(cluster) as (execute, gateway, wanted):
-        changes = execute.preview(gateway, wanted, _fetcher(saltenv))
-        return {"changes": text.tree(changes), "sql": execute.written(changes)}
+        forecast = execute.preview(gateway, wanted, _fetcher(saltenv))
+        return {"changes": text.tree(forecast.changes), "sql": forecast.statements}
 
 
 def apply_(cluster=None, saltenv="base"):

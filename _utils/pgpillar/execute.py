@@ -45,16 +45,20 @@ class Outcome(NamedTuple):
 # What would be done
 
 
-def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> list[Change]:
+class Forecast(NamedTuple):
+    """What a run would do, and the statements for it with every secret hidden."""
+
+    changes: list[Change]
+    statements: list[str]
+
+
+def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Forecast:
     """What ``converge`` would do now. Nothing is written."""
-    changes = plan(observe.read(gateway, wanted), wanted)
+    current = observe.read(gateway, wanted)
+    changes = plan(current, wanted)
     _scripts(changes, fetch)
-    return changes
-
-
-def written(changes: Iterable[Change]) -> list[str]:
-    """The statements of a plan, with every secret hidden."""
-    return [statement for change in changes for statement in sql.texts(change)]
+    version = current.server.version
+    return Forecast(changes, [statement for change in changes for statement in sql.texts(change, version)])
 
 
 def _scripts(changes: Iterable[Change], fetch: Fetch) -> dict[str, str]:

@@ -24,8 +24,16 @@ def statements(change: Change, version: int = NOW) -> list[Composable]:
 
 
 def texts(change: Change, version: int = NOW) -> list[str]:
-    """The same for people: secrets hidden, and no connection needed."""
-    return [_text(statement) for statement in statements(change, version)]
+    """The same for people: secrets hidden, and no connection needed. Tells of other databases as well."""
+    return [_text(statement) for statement in [*_elsewhere(change), *statements(change, version)]]
+
+
+def _elsewhere(change: Change) -> Iterable[Composable]:
+    """What a change does in databases that are not its own: a role that goes lets go of all it has."""
+    if change.kind == "drop role":
+        for database, _ in change.detail or ():
+            yield SQL("-- in database {}").format(Identifier(database))
+            yield from disown(change.object.name, change.object.reassign_to)
 
 
 def _text(part: Composable) -> str:

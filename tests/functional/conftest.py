@@ -121,7 +121,7 @@ class Cluster:
         """The tree of what would change."""
         declared = self.declared(*args, **kwargs)
         with connect.gateway(declared.endpoint) as gateway:
-            return text.tree(execute.preview(gateway, declared.cluster, self.scripts.__getitem__))
+            return text.tree(execute.preview(gateway, declared.cluster, self.scripts.__getitem__).changes)
 
     def converge(self, *args, **kwargs):
         """The tree of what changed; a failure fails the test."""

@@ -225,7 +225,7 @@ def test_a_minion_without_a_cluster_is_told_so(minion, cluster):
     minion.hold(cluster.tree(**SHOP))
     (state,) = returned(minion, "state.highstate").values()
     assert state["result"] is False
-    assert state["name"] == "pillar has no cluster in postgresql:clusters that this minion administers"
+    assert state["comment"] == "pillar has no cluster in postgresql:clusters that this minion administers"
 
 
 def returned(minion, *arguments):

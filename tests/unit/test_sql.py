@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from psycopg2.extensions import adapt
 from psycopg2.sql import SQL, Identifier, Literal
 
-from pgpillar import execute, plan, scram, sql, text
+from pgpillar import plan, scram, sql, text
 from pgpillar.model import BY_OWNER, Role, Secret
 from pgpillar.plan import Change, DefaultRights, Rights
 
@@ -154,6 +154,14 @@ def test_the_owner_as_grantor_is_not_named():
     assert text.line(Change("revoke", rights)) == "revoke SELECT on table t in schema app from ana"
 
 
-def test_the_statements_of_a_plan_are_all_of_its_texts():
-    changes = grants("ana", "ben")
-    assert execute.written(changes) == [line for change in changes for line in sql.texts(change)]
+def test_a_role_that_goes_is_shown_to_let_go_in_each_database():
+    leaver = Role("leaver", state="absent", reassign_to="heir")
+    assert sql.texts(Change("drop role", leaver, (("shop", True), ("wiki", False)))) == [
+        '-- in database "shop"',
+        'REASSIGN OWNED BY "leaver" TO "heir"',
+        'DROP OWNED BY "leaver"',
+        '-- in database "wiki"',
+        'REASSIGN OWNED BY "leaver" TO "heir"',
+        'DROP OWNED BY "leaver"',
+        'DROP ROLE "leaver"',
+    ]
