@@ -152,6 +152,20 @@ def test_the_server_crashes(day, script, server, session):
     assert failed.lines | healed.lines == foretold.lines
 
 
+def test_while_a_database_is_dumped_to_be_dropped(day, cluster, tmp_path):
+    """It was left open to the admin alone, so it is still as good as closed."""
+    day.heals()
+    cluster.endpoint["dumps"] = str(tmp_path / "dumps")
+    day.declare(databases={"shop": {"state": "absent"}})
+    day.fails("database 'shop' is still open, and only a quarantined one is dropped")
+    day.declare(databases={"shop": {"state": "quarantined"}})
+    day.heals()
+    cluster.query("revoke connect on database shop from public, shop, app, analyst")
+    cluster.query("alter database shop allow_connections true")
+    day.declare(databases={"shop": {"state": "absent"}})
+    assert day.heals().changes == {"databases": {"shop": ["dump, then drop"]}}
+
+
 def test_salt_is_killed(day, script, watcher):
     """The server ends what the dead process had begun, and the next run does it."""
     day.minion.hold(day.tree)
