@@ -226,9 +226,11 @@ def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Clust
     )
 
 
-def read_databases(connection, names: Iterable[str]) -> dict[str, Database]:
-    """These databases as they are seen from without."""
-    return _databases(_ask(connection, _DATABASES, {"databases": _array(names)}))
+def read_database(connection, name: str, schemas: Iterable[str]) -> Database:
+    """One database, without and within, on a connection that leads to it."""
+    arguments = {"databases": [name], "schemas": _array(schemas)}
+    answers = _ask(connection, {**_DATABASES, **_INSIDE}, arguments)
+    return _filled(_databases(answers)[name], answers)
 
 
 def _array(names: Iterable[str] | None) -> list[str] | None:
@@ -312,7 +314,10 @@ def _databases(answers: Mapping) -> dict[str, Database]:
 
 def read_inside(connection, database: Database, schemas: Iterable[str] | None = None) -> Database:
     """The database that the connection leads to, with its inside; of these schemas alone."""
-    answers = _ask(connection, _INSIDE, {"schemas": _array(schemas)})
+    return _filled(database, _ask(connection, _INSIDE, {"schemas": _array(schemas)}))
+
+
+def _filled(database: Database, answers: Mapping) -> Database:
     things = defaultdict(list)
     for row in answers["things"]:
         things[Object(row["kind"], tuple(row["path"]), row["owner"], row["bound"])].append(row)
