@@ -8,6 +8,7 @@ PYTHON := /usr/bin/python3
 SET_UP := $(PYTHON) -IS devtools/set_up.py
 VENV := .venv/bin
 PYTEST_ARGS ?=
+BENCH ?= full
 # timelib is left out: it must be compiled, and Salt needs it only to read dates in words.
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make pins' ../build/pins/bin/pip-compile --quiet --upgrade --strip-extras \
   --no-emit-index-url --no-emit-find-links --annotation-style line --unsafe-package timelib
@@ -56,9 +57,9 @@ format: venv  ## let ruff format and fix what it can
 	@$(VENV)/ruff check --quiet --fix
 
 .PHONY: bench
-bench:  ## measure against Salt's own states and the bare floor; writes docs/
+bench:  ## measure against Salt's own states and the floor; writes docs/benchmarks; BENCH=quick for a short one
 	@$(SET_UP) demo
-	@$(VENV)/python -m bench
+	@$(VENV)/python -m bench $(BENCH)
 
 .PHONY: picture
 picture:  ## run the demo once more, elsewhere, and put what it prints into README.rst and docs/

@@ -99,7 +99,7 @@ _DATABASES = {
         where %(databases)s::text[] is null or d.datname = any (%(databases)s)""",
     "databases": """
         select datname as name, pg_get_userbyid(datdba) as owner, datistemplate as unfinished,
-               datallowconn and {enterable} as open, datconnlimit as connection_limit,
+               datallowconn as open, datconnlimit as connection_limit,
                pg_encoding_to_char(encoding) as encoding, datcollate as locale
         from pg_database
         where case when %(databases)s::text[] is null then datname !~ '^template[01]$'
@@ -112,12 +112,6 @@ _DATABASES = {
 }
 
 _PASSWORDS = "select rolname, rolpassword from pg_authid where rolname = any (%(roles)s)"
-
-# While a database is dumped to be dropped, nobody but the admin may connect: it is as closed as before
-_ENTERABLE = """exists (
-    select from aclexplode(coalesce(datacl, acldefault('d', datdba))) a
-    where a.privilege_type = 'CONNECT'
-      and (a.grantee = datdba or pg_get_userbyid(a.grantee) <> current_user))"""
 
 _IN_SCOPE = """
     n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
@@ -184,7 +178,6 @@ _DEFAULT_KINDS = {
 
 _PIECES = {
     "grantee": _GRANTEE,
-    "enterable": _ENTERABLE,
     "grantor": _GRANTOR.format(owner="d.datdba"),
     "thing_grantor": _GRANTOR.format(owner="t.owner"),
     "in_scope": _IN_SCOPE,
@@ -233,9 +226,11 @@ def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Clust
     )
 
 
-def read_databases(connection, names: Iterable[str]) -> dict[str, Database]:
-    """These databases as they are seen from without."""
-    return _databases(_ask(connection, _DATABASES, {"databases": _array(names)}))
+def read_database(connection, name: str, schemas: Iterable[str]) -> Database:
+    """One database, without and within, on a connection that leads to it."""
+    arguments = {"databases": [name], "schemas": _array(schemas)}
+    answers = _ask(connection, {**_DATABASES, **_INSIDE}, arguments)
+    return _filled(_databases(answers)[name], answers)
 
 
 def _array(names: Iterable[str] | None) -> list[str] | None:
@@ -319,7 +314,10 @@ def _databases(answers: Mapping) -> dict[str, Database]:
 
 def read_inside(connection, database: Database, schemas: Iterable[str] | None = None) -> Database:
     """The database that the connection leads to, with its inside; of these schemas alone."""
-    answers = _ask(connection, _INSIDE, {"schemas": _array(schemas)})
+    return _filled(database, _ask(connection, _INSIDE, {"schemas": _array(schemas)}))
+
+
+def _filled(database: Database, answers: Mapping) -> Database:
     things = defaultdict(list)
     for row in answers["things"]:
         things[Object(row["kind"], tuple(row["path"]), row["owner"], row["bound"])].append(row)

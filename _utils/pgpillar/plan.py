@@ -292,11 +292,14 @@ class _Inside:
 
     def _grants(self) -> Iterator[Change]:
         now, wanted = self._grants_after_moves(), self._expanded()
-        excess, missing = _not_falling(self._in_scope(now) - wanted), wanted - now
-        too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted}
+        excess, missing = self._in_scope(now) - wanted, wanted - now
+        lent = _orphaned(excess, now)
+        excess = _not_falling(excess, self.wanted.creators) | lent
+        too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted | now}
         # What a role passed on goes before the right by which it did
         revoked = _rights(too_much, option_only=True) + _rights(excess - too_much)
-        for rights in sorted(revoked, key=lambda rights: rights.grantor == BY_OWNER):
+        yield from (Change("grant", rights) for rights in _rights(lent))
+        for rights in sorted(revoked, key=lambda rights: (rights.grantor == BY_OWNER, rights.cascade)):
             yield Change("revoke", rights, destructive=True)
         yield from (Change("grant", rights) for rights in _rights(missing - set(map(_plain, too_much))))
 
@@ -364,10 +367,30 @@ class _Inside:
         return here and grant.grantee in self.managed and not harmless
 
 
-def _not_falling(grants: set[Grant]) -> set[Grant]:
-    """Without those that go in the cascade when their grantor loses the right to pass them on."""
+def _not_falling(grants: set[Grant], creators: frozenset[str]) -> set[Grant]:
+    """Without those that go in the cascade when their grantor loses the right to pass them on.
+
+    A grantor who can act as the owner never loses it in PostgreSQL's eyes, so that nothing cascades.
+    """
     losers = {(one.kind, one.path, one.privilege, one.grantee) for one in grants if one.grantable}
-    return {one for one in grants if (one.kind, one.path, one.privilege, one.grantor) not in losers}
+    return {
+        one
+        for one in grants
+        if one.grantor in creators or (one.kind, one.path, one.privilege, one.grantor) not in losers
+    }
+
+
+def _orphaned(grants: set[Grant], now: set[Grant]) -> set[Grant]:
+    """The rights to pass on that their holders lost, and need to take back what they passed on."""
+    held = {(one.kind, one.path, one.privilege, one.grantee) for one in now if one.grantable}
+    needed = {Grant(g.kind, g.path, g.privilege, g.grantor, True) for g in grants if g.grantor != BY_OWNER}
+    return {one for one in needed if not held & {(*way, one.privilege, one.grantee) for way in _ways(one)}}
+
+
+def _ways(grant: Grant) -> list[tuple[str, tuple[str, ...]]]:
+    """On what else a right may be held: what holds for a table holds for its columns."""
+    here = [(grant.kind, grant.path)]
+    return [*here, ("table", grant.path[:2])] if grant.kind == "column" else here
 
 
 def _plain(grant: Grant) -> Grant:
@@ -452,7 +475,7 @@ def _refusals(current: Cluster, wanted: Cluster) -> Iterator[str]:
         )
     for name, database in sorted(wanted.databases.items()):
         now = current.databases.get(name)
-        yield from _impossible_database(name, now, database)
+        yield from _impossible_database(name, now, database, current.server)
         if current.server and database.state == PRESENT:
             yield from _impossible_extensions(database, now, current.server)
     for name, role in sorted(wanted.roles.items()):
@@ -460,10 +483,12 @@ def _refusals(current: Cluster, wanted: Cluster) -> Iterator[str]:
             yield from _impossible_drop(role, current, wanted)
 
 
-def _impossible_database(name: str, now: Database | None, database: Database) -> Iterator[str]:
+def _impossible_database(
+    name: str, now: Database | None, database: Database, server: Server | None
+) -> Iterator[str]:
     if now is None:
         return
-    if database.state == ABSENT and now.state != QUARANTINED:
+    if database.state == ABSENT and now.state != QUARANTINED and _lets_in(now, server):
         yield (
             f"database {name!r} is still open, and only a quarantined one is dropped; "
             f"set postgresql:databases:{name}:state to quarantined first, and to absent when nobody missed it"
@@ -475,6 +500,15 @@ def _impossible_database(name: str, now: Database | None, database: Database) ->
                 f"database {name!r} has {key} {had}, and PostgreSQL cannot change it to {asked} in place; "
                 f"dump it into a new database, or set postgresql:databases:{name}:{key} to {had}"
             )
+
+
+def _lets_in(now: Database, server: Server | None) -> bool:
+    """Whether anybody but the admin may connect. Nobody may while a database is dumped to be dropped."""
+    admin = server.admin if server else None
+    holders = {
+        grant.grantee for grant in now.grants if (grant.kind, grant.privilege) == ("database", "CONNECT")
+    }
+    return now.owner in holders or bool(holders - {admin})
 
 
 def _spelled(word: str) -> str:

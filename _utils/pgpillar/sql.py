@@ -289,7 +289,11 @@ def _object(path: tuple[str, ...]) -> Composed:
 
 def _grant(change: Change, version: int):
     rights = change.object
-    yield SQL("GRANT {} ON {} TO {}").format(_privileges(rights), _on(rights, change), _role(rights.grantee))
+    option = SQL(" WITH GRANT OPTION" if rights.cascade else "")
+    grant = SQL("GRANT {} ON {} TO {}").format(
+        _privileges(rights), _on(rights, change), _role(rights.grantee)
+    )
+    yield grant + option
 
 
 def _revoke(change: Change, version: int):

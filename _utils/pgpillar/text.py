@@ -152,7 +152,8 @@ def _named(kind: str, path: tuple[str, ...]) -> str:
 
 def _grant(change: Change) -> tuple[str, str]:
     rights: Rights = change.object
-    return f"grant {', '.join(rights.privileges)} on {_on(rights)} to ", _grantee(rights.grantee)
+    option = "for a moment, the right to pass on " if rights.cascade else ""
+    return f"grant {option}{', '.join(rights.privileges)} on {_on(rights)} to ", _grantee(rights.grantee)
 
 
 def _revoke(change: Change) -> tuple[str, str]:

@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -55,9 +54,11 @@ def test_nothing_is_red_and_something_is_refused(copy):
 
 
 def test_a_second_run_changes_nothing_and_is_quick(copy):
-    start = time.monotonic()
+    before = os.times()
     assert copy.shown().count(NOTHING) == 2
-    assert time.monotonic() - start < 15
+    after = os.times()
+    # Seconds of a processor, for others may be at work on this machine
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 15
 
 
 def test_an_edit_is_applied(copy, edited):

@@ -16,7 +16,7 @@ from psycopg2.sql import SQL, Literal
 
 from devtools import postgres
 from pgpillar.scram import _VERIFIER
-from tests.functional.conftest import Cluster, clean
+from tests.functional.conftest import Cluster, clean, make_hosted
 from tests.functional.minions import Minion, finish, restarted
 
 LOUD = {
@@ -268,3 +268,14 @@ def test_nothing_is_in_the_statistics_of_the_server(history):
     assert ("SET LOCAL log_statement = 'none'",) in statements, "utility statements are there"
     statistics = {"finished": repr(statements).encode(), "running": history.seen}
     assert found(history.needles(), statistics) == set()
+
+
+def test_a_hosted_server_may_log_the_verifier_and_never_the_password(server):
+    """Only a superuser may keep a statement out of the log."""
+    hosted = make_hosted(server)
+    with restarted(server, log_statement="all", log_min_duration_statement="0"):
+        before = len(server.log.read_bytes())
+        hosted.converge(databases={"shop": "shop"}, users={"shop": {"password": SECRETS["shop"]}})
+        log = server.log.read_bytes()[before:]
+    assert b"PASSWORD 'SCRAM-SHA-256$4096:" in log
+    assert found(forms(SECRETS["shop"]) | forms(hosted.admin["password"]), {"log": log}) == set()

@@ -5,16 +5,18 @@ environment, that many new ones.
 """
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from hypothesis import HealthCheck, assume, given, settings
+import pytest
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from psycopg2 import errors
 from psycopg2.sql import SQL, Identifier
 
 from pgpillar import connect, observe
-from pgpillar.model import PUBLIC
+from pgpillar.model import PUBLIC, Secret
 from pgpillar.pillar import PillarError
 from tests.functional.conftest import wipe
 
@@ -24,6 +26,7 @@ drawn = settings(
     derandomize=not EXAMPLES,
     deadline=None,
     database=None,
+    phases=[Phase.generate],  # to shrink what fails would take minutes
     suppress_health_check=list(HealthCheck),
 )
 
@@ -151,14 +154,18 @@ def look(lasting, tree):
         current = observe.read(gateway, wanted.cluster)
     roles = {name: current.roles[name] for name in wanted.cluster.roles}
     return {
-        "roles": {name: replace(role, password=role.password.reveal()) if role.password else role
-                  for name, role in roles.items()},
+        "roles": {name: replace(role, password=_known(role.password)) for name, role in roles.items()},
         "memberships": {join for join in current.memberships if join.member in roles},
         "databases": {
             name: _named(current.databases[name], database, {*roles, PUBLIC})
             for name, database in wanted.cluster.databases.items()
         },
-    }  # fmt: skip
+    }
+
+
+def _known(password):
+    """The password that fits. What a group has, whose login is shut, is nobody's business."""
+    return password.reveal() if isinstance(password, Secret) else None
 
 
 def _named(now, wanted, roles):
@@ -214,3 +221,146 @@ def test_what_was_there_before_makes_no_difference(lasting, data):
     settle(lasting, after)
     populate(lasting, after)
     assert settle(lasting, after) == new
+
+
+# Drift: what people do by hand
+
+PRIVILEGES = {
+    "DATABASE {database}": ["CONNECT", "TEMPORARY", "CREATE", "ALL"],
+    "SCHEMA {schema}": ["USAGE", "CREATE", "ALL"],
+    "TABLE {schema}.things": ["SELECT", "INSERT", "UPDATE", "TRUNCATE", "SELECT (what)", "ALL (id)", "ALL"],
+    "ALL TABLES IN SCHEMA {schema}": ["SELECT", "DELETE", "ALL"],
+    'SEQUENCE {schema}."seq 1"': ["USAGE", "SELECT", "UPDATE", "ALL"],
+    'FUNCTION {schema}."f x"(int, text)': ["EXECUTE"],
+}  # fmt: skip
+DEFAULTS = {
+    "TABLES": ["SELECT", "INSERT", "TRUNCATE", "ALL"],
+    "SEQUENCES": ["USAGE", "UPDATE", "ALL"],
+    "FUNCTIONS": ["EXECUTE"],
+    "SCHEMAS": ["USAGE"],
+}
+ON_ROLES = [
+    "ALTER ROLE {role} NOLOGIN",
+    "ALTER ROLE {role} LOGIN SUPERUSER",
+    "ALTER ROLE {role} NOINHERIT CREATEDB CONNECTION LIMIT 1",
+    "ALTER ROLE {role} PASSWORD 'by hand' VALID UNTIL '2030-01-01'",
+    "ALTER ROLE {role} PASSWORD NULL",
+    "ALTER ROLE {role} SET work_mem TO '7MB'",
+    "ALTER ROLE {role} RESET ALL",
+    "ALTER ROLE {role} IN DATABASE {database} SET role TO {other}",
+    "GRANT {role} TO {other}",
+    "GRANT {role} TO {other} WITH ADMIN OPTION",
+    "GRANT pg_monitor TO {role}",
+    "REVOKE {role} FROM {other}",
+    "ALTER DATABASE {database} CONNECTION LIMIT 5",
+    "ALTER DATABASE {database} SET work_mem TO '7MB'",
+    "ALTER DATABASE {database} RESET ALL",
+]
+
+
+@st.composite
+def drifts(draw, database, roles):
+    """One statement, or two where a role first becomes somebody who may pass a right on."""
+    role = st.sampled_from([*roles, STRANGER])
+    names = {
+        "database": Identifier(database.name),
+        "schema": Identifier(draw(st.sampled_from(sorted(database.schemas)))),
+        "role": Identifier(draw(role)),
+        "other": Identifier(draw(role)),
+    }
+    kind = draw(st.sampled_from([_on_objects, _on_objects, _passed_on, _on_defaults, _on_roles]))
+    return [SQL(statement).format(**names) for statement in draw(kind())]
+
+
+@st.composite
+def _on_objects(draw, to=("{role}", "PUBLIC")):
+    thing = draw(st.sampled_from(sorted(PRIVILEGES)))
+    return [draw(_given_or_taken(PRIVILEGES[thing], thing, to))]
+
+
+@st.composite
+def _given_or_taken(draw, privileges, thing, to=("{role}", "PUBLIC")):
+    privilege, whom = draw(st.sampled_from(privileges)), draw(st.sampled_from(to))
+    if draw(st.booleans()):
+        return f"REVOKE {privilege} ON {thing} FROM {whom}"
+    option = " WITH GRANT OPTION" if whom != "PUBLIC" and draw(st.booleans()) else ""
+    return f"GRANT {privilege} ON {thing} TO {whom}{option}"
+
+
+@st.composite
+def _passed_on(draw):
+    thing = draw(st.sampled_from(sorted(PRIVILEGES)))
+    grant = f"GRANT {draw(st.sampled_from(PRIVILEGES[thing]))} ON {thing} TO "
+    option = draw(st.sampled_from(["", " WITH GRANT OPTION"]))
+    return [grant + "{role} WITH GRANT OPTION", "SET ROLE {role}", grant + "{other}" + option, "RESET ROLE"]
+
+
+@st.composite
+def _on_defaults(draw):
+    thing = draw(st.sampled_from(sorted(DEFAULTS)))
+    where = "" if thing == "SCHEMAS" else draw(st.sampled_from(["", " IN SCHEMA {schema}"]))
+    what = draw(_given_or_taken(DEFAULTS[thing], thing, ("{other}", "PUBLIC")))
+    return ["ALTER DEFAULT PRIVILEGES FOR ROLE {role}" + where + " " + what]
+
+
+def _on_roles():
+    return st.sampled_from(ON_ROLES).map(lambda statement: [statement])
+
+
+def drift(lasting, database, statements):
+    """Run what the server takes; what it refuses is no drift."""
+    with closing(lasting.server.connect(dbname=database)) as session, session.cursor() as cursor:
+        session.autocommit = True
+        for statement in statements:
+            with suppress(errors.Error):
+                cursor.execute(statement)
+
+
+@drawn
+@given(st.data())
+def test_every_drift_is_healed(lasting, data):
+    world = data.draw(worlds())
+    tree = data.draw(trees(world), label="tree")
+    databases = declared(lasting, tree).cluster.databases
+    assume(databases)
+    wipe(lasting.server)
+    lasting.query(SQL("create role {}").format(Identifier(STRANGER)))
+    settle(lasting, tree)
+    populate(lasting, tree)
+    healthy = settle(lasting, tree)
+    for name, database in databases.items():
+        for statements in data.draw(st.lists(drifts(database, sorted(healthy["roles"])), max_size=12)):
+            drift(lasting, name, statements)
+    assert settle(lasting, tree) == healthy
+
+
+SHOP = {"databases": {"shop": {"owner": "shop", "access": {"app": "write"}}}}
+SHOP |= {"users": {name: {"password": "secret"} for name in ("shop", "app", "other")}}
+PASSED_ON_BY_THE_OWNER = [
+    "GRANT USAGE ON SCHEMA public TO shop WITH GRANT OPTION",
+    "SET ROLE shop",
+    "GRANT USAGE ON SCHEMA public TO app, other, shop",
+    "RESET ROLE",
+]
+ORPHANED = [
+    *PASSED_ON_BY_THE_OWNER,
+    "REVOKE ALL ON SCHEMA public FROM shop",
+    "GRANT shop TO stranger",
+    "GRANT USAGE ON SCHEMA public TO stranger WITH GRANT OPTION",
+    "SET ROLE stranger",
+    "GRANT USAGE ON SCHEMA public TO app",
+    "RESET ROLE",
+    "REVOKE ALL ON SCHEMA public FROM stranger",
+]
+
+
+@pytest.mark.parametrize("statements", [PASSED_ON_BY_THE_OWNER, ORPHANED], ids=["passed on", "orphaned"])
+def test_what_does_not_fall_in_a_cascade_is_healed(lasting, statements):
+    """In PostgreSQL's eyes the owner's members never lose the right to pass things on."""
+    wipe(lasting.server)
+    lasting.query("create role stranger")
+    acl = "select nspacl::text from pg_namespace where nspname = 'public'"
+    healthy = settle(lasting, SHOP), lasting.query(acl, dbname="shop")
+    drift(lasting, "shop", statements)
+    assert lasting.query(acl, dbname="shop") != healthy[1]
+    assert (settle(lasting, SHOP), lasting.query(acl, dbname="shop")) == healthy

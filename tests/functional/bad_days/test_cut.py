@@ -152,12 +152,28 @@ def test_the_server_crashes(day, script, server, session):
     assert failed.lines | healed.lines == foretold.lines
 
 
+def test_while_a_database_is_dumped_to_be_dropped(day, cluster, tmp_path):
+    """It was left open to the admin alone, so it is still as good as closed."""
+    day.heals()
+    cluster.endpoint["dumps"] = str(tmp_path / "dumps")
+    day.declare(databases={"shop": {"state": "absent"}})
+    day.fails("database 'shop' is still open, and only a quarantined one is dropped")
+    day.declare(databases={"shop": {"state": "quarantined"}})
+    day.heals()
+    cluster.query("revoke connect on database shop from public, shop, app, analyst")
+    cluster.query("alter database shop allow_connections true")
+    day.declare(databases={"shop": {"state": "absent"}})
+    assert day.heals().changes == {"databases": {"shop": ["dump, then drop"]}}
+
+
 def test_salt_is_killed(day, script, watcher):
-    """The server ends what the dead process had begun, and the next run does it."""
+    """The server, from 14 on, ends what the dead process had begun, and the next run does it."""
     day.minion.hold(day.tree)
     call = day.minion.start("state.highstate")
     backend = watcher.wait_for_a_waiter()
     call.kill()
+    if watcher.session.server_version < 140000:
+        watcher.end(backend)
     gone = "select 1 from pg_stat_activity where pid = %s"
     wait_for(lambda: not watcher.rows(gone, backend), "the script of a dead run goes on")
     assert day.cluster.query("select to_regclass('kept')", dbname="shop") == [(None,)]

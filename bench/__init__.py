@@ -1,0 +1,7 @@
+"""Measures pgpillar beside Salt's own states and the bare floor, and writes what docs/benchmarks.rst shows.
+
+    python -m bench          everything, into docs/benchmarks
+    python -m bench quick    small numbers only, into build/bench
+
+Every figure is the time of a whole process, or says that it is not.
+"""
