@@ -65,9 +65,13 @@ def clean(server):
 
 
 def wipe(server):
-    """Drop every database and role that initdb did not make."""
+    """End every other session, and drop every database and role that initdb did not make."""
     with closing(server.connect()) as session, session.cursor() as cursor:
         session.autocommit = True
+        cursor.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"
+            " and backend_type = 'client backend'"
+        )
         cursor.execute(
             "select datname from pg_database where datname not in ('postgres', 'template0', 'template1')"
         )
