@@ -275,7 +275,7 @@ def test_a_hosted_server_may_log_the_verifier_and_never_the_password(server):
     hosted = make_hosted(server)
     with restarted(server, log_statement="all", log_min_duration_statement="0"):
         before = len(server.log.read_bytes())
-        hosted.converge(databases={"shop": "shop"}, users={"shop": {"password": SECRETS["shop"]}})
+        hosted.converge(users={"shop": {"password": SECRETS["shop"]}})
         log = server.log.read_bytes()[before:]
     assert b"PASSWORD 'SCRAM-SHA-256$4096:" in log
     assert found(forms(SECRETS["shop"]) | forms(hosted.admin["password"]), {"log": log}) == set()

@@ -100,5 +100,5 @@ def test_no_sslmode(cluster):
 
 
 def test_an_admin_who_is_no_superuser_tries_to_create_users_that_exist(hosted):
-    hosted.settle(**SHOP)
-    assert hosted.preview(**SHOP) == hosted.converge(**SHOP) == {}
+    hosted.settle(users=SHOP["users"])
+    assert hosted.preview(users=SHOP["users"]) == hosted.converge(users=SHOP["users"]) == {}
