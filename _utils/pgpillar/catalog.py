@@ -226,11 +226,11 @@ def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Clust
     )
 
 
-def read_database(connection, name: str, schemas: Iterable[str]) -> Database:
+def read_database(connection, wanted: Database) -> Database:
     """One database, without and within, on a connection that leads to it."""
-    arguments = {"databases": [name], "schemas": _array(schemas)}
-    answers = _ask(connection, {**_DATABASES, **_INSIDE}, arguments)
-    return _filled(_databases(answers)[name], answers)
+    arguments = {"databases": [wanted.name], "schemas": _array(wanted.schemas)}
+    answers = _ask(connection, {**_DATABASES, **_inside(wanted)}, arguments)
+    return _filled(_databases(answers)[wanted.name], answers)
 
 
 def _array(names: Iterable[str] | None) -> list[str] | None:
@@ -312,9 +312,15 @@ def _databases(answers: Mapping) -> dict[str, Database]:
     }
 
 
-def read_inside(connection, database: Database, schemas: Iterable[str] | None = None) -> Database:
-    """The database that the connection leads to, with its inside; of these schemas alone."""
-    return _filled(database, _ask(connection, _INSIDE, {"schemas": _array(schemas)}))
+def read_inside(connection, database: Database, wanted: Database | None = None) -> Database:
+    """The database that the connection leads to, with its inside, as far as something is wanted of it."""
+    schemas = wanted.schemas if wanted else None
+    return _filled(database, _ask(connection, _inside(wanted), {"schemas": _array(schemas)}))
+
+
+def _inside(wanted: Database | None) -> dict[str, str]:
+    left_out = "extensions" if wanted and not wanted.extensions else None
+    return {name: query for name, query in _INSIDE.items() if name != left_out}
 
 
 def _filled(database: Database, answers: Mapping) -> Database:
@@ -325,7 +331,7 @@ def _filled(database: Database, answers: Mapping) -> Database:
     return replace(
         database,
         schemas={one.path[0]: Schema(one.path[0], one.owner) for one in things if one.kind == "schema"},
-        extensions={row["name"]: Extension(**row) for row in answers["extensions"]},
+        extensions={row["name"]: Extension(**row) for row in answers.get("extensions", ())},
         grants=database.grants | frozenset(grants),
         default_grants=frozenset(map(_default_grant, answers["default_grants"])),
         objects=tuple(one for one in things if one.kind not in ("schema", "column")),

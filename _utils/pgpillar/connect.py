@@ -8,7 +8,7 @@ import platform
 import pwd
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import psycopg2
@@ -49,8 +49,8 @@ class Gateway:
     def __init__(self, endpoint: Endpoint, ca: str, application: str):
         self.endpoint, self.ca, self.application = endpoint, ca, application
 
-    def parameters(self, database: str | None = None) -> dict[str, object]:
-        """How libpq reaches the cluster as its admin; no password among it."""
+    def parameters(self, database: str | None = None, **settings: str) -> dict[str, object]:
+        """How libpq reaches the cluster as its admin, with these settings; no password among it."""
         endpoint = self.endpoint
         parameters = {
             "host": endpoint.host,
@@ -61,7 +61,7 @@ class Gateway:
             "client_encoding": "UTF8",
             "connect_timeout": 10,
             "gssencmode": "disable",
-            "options": self._options(),
+            "options": self._options(settings),
             "passfile": NO_PASSFILE,
             "keepalives_idle": 30,
             "tcp_user_timeout": 60000,
@@ -72,7 +72,7 @@ class Gateway:
             parameters["hostaddr"] = endpoint.hostaddr
         return parameters
 
-    def _options(self) -> str:
+    def _options(self, more: Mapping[str, str]) -> str:
         settings = {
             "search_path": "pg_catalog",
             "lock_timeout": f"{self.endpoint.lock_timeout}s",
@@ -82,14 +82,15 @@ class Gateway:
             "jit": "off",  # compiling takes longer than any question asked here
             "DateStyle": "ISO",
             "role": "none",
+            **more,
         }
         return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
-    def open(self, database: str | None = None):
-        """A connection as the admin."""
+    def open(self, database: str | None = None, **settings: str):
+        """A connection as the admin, with these settings beside the usual ones."""
         try:
             with effective_user(self._system_user()):
-                return self._connect(self.parameters(database), self.endpoint.password)
+                return self._connect(self.parameters(database, **settings), self.endpoint.password)
         except psycopg2.OperationalError as error:
             raise ClusterError(self.explained(error, database)) from None
 

@@ -244,7 +244,7 @@ class _Run:
 
     def _left(self, connection, name: str) -> list[Change]:
         wanted = self.wanted.databases[name]
-        now = catalog.read_database(connection, name, wanted.schemas)
+        now = catalog.read_database(connection, wanted)
         return database_changes(now, wanted, self.wanted, self.current.server)
 
     def _bootstrap(self, cursor, change: Change) -> None:

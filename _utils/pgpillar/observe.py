@@ -47,10 +47,11 @@ def _readable(current: Cluster, wanted: Cluster) -> list[Database]:
 
 
 def _look_into(gateway: Gateway, wanted: Cluster | None, database: Database) -> tuple[str, Database]:
-    schemas = wanted.databases[database.name].schemas if wanted else None
-    with closing(gateway.open(database.name)) as connection, _failing_well(f"database {database.name!r}"):
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        return database.name, catalog.read_inside(connection, database, schemas)
+    reading = gateway.open(database.name, default_transaction_read_only="on")
+    with closing(reading) as connection, _failing_well(f"database {database.name!r}"):
+        connection.autocommit = True  # one question is one snapshot, and one round trip
+        asked = wanted.databases[database.name] if wanted else None
+        return database.name, catalog.read_inside(connection, database, asked)
 
 
 @contextmanager
