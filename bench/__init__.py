@@ -5,3 +5,8 @@
 
 Every figure is the time of a whole process, or says that it is not.
 """
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "_utils"))  # the core, where Salt has it from too
