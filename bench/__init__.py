@@ -9,4 +9,4 @@ Every figure is the time of a whole process, or says that it is not.
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "_utils"))  # the core, where Salt has it from too
+sys.path.append(str(Path(__file__).resolve().parent.parent / "_utils"))  # where Salt has the core from too
