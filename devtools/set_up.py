@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -181,10 +182,14 @@ def step(title: str, command: list, must_succeed: bool = True) -> None:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=ENVIRONMENT
         )
-        show_until_done(title, process, start)
+        try:
+            show_until_done(title, process, start)
+        except KeyboardInterrupt:
+            process.wait()  # packages that go in must be done before services may start again
+            raise
     if process.returncode and must_succeed:
-        tail = LOG.read_text(errors="replace").splitlines()[-15:]
-        fail("\n".join(["", *tail, "", f"{title}: failed, see above; the whole log is {LOG}"]))
+        print("", *LOG.read_text(errors="replace").splitlines()[-15:], "", sep="\n", file=sys.stderr)
+        fail(f"{title}: failed, see above; the whole log is {LOG}")
 
 
 ENVIRONMENT = os.environ | {
@@ -210,6 +215,7 @@ def fail(sentence: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main(sys.argv[1:])
     except KeyboardInterrupt:

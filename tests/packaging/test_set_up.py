@@ -134,6 +134,14 @@ def test_services_are_held_still_only_meanwhile(tmp_path, monkeypatch):
 def test_a_step_that_fails_shows_the_end_of_its_log(place, capsys):
     with pytest.raises(SystemExit) as end:
         set_up.step("asking the oracle", [sys.executable, "-c", "raise SystemExit('no oracle here')"])
-    assert "no oracle here" in end.value.code
-    assert f"asking the oracle: failed, see above; the whole log is {set_up.LOG}" in end.value.code
-    assert capsys.readouterr().out.startswith("asking the oracle ... ")
+    assert end.value.code == f"set-up: asking the oracle: failed, see above; the whole log is {set_up.LOG}"
+    said = capsys.readouterr()
+    assert said.out.startswith("asking the oracle ... ")
+    assert "no oracle here" in said.err
+
+
+def test_a_step_that_is_interrupted_comes_to_its_end_first(place):
+    script = f"kill -INT $PPID; sleep 0.3; touch {place}/done"
+    with pytest.raises(KeyboardInterrupt):
+        set_up.step("being interrupted", ["sh", "-c", script])
+    assert (place / "done").exists()
