@@ -99,11 +99,13 @@ def install_packages(names: tuple[str, ...]) -> None:
         return
     refuse_without_apt(" ".join(missing))
     purposes = ", ".join(f"{name} ({PACKAGES[name].purpose})" for name in missing)
-    with held_still():
-        step("reading Debian's package lists", ["apt-get", "update"], must_succeed=False)
-        step(f"installing {purposes}", [*APT_INSTALL, *missing])
-    if "pgbouncer" in missing:
-        step("keeping pgbouncer's service off", ["update-rc.d", "pgbouncer", "disable"])
+    try:
+        with held_still():
+            step("reading Debian's package lists", ["apt-get", "update"], must_succeed=False)
+            step(f"installing {purposes}", [*APT_INSTALL, *missing])
+    finally:
+        if "pgbouncer" in missing and PACKAGES["pgbouncer"].present():
+            step("keeping pgbouncer's service off", ["update-rc.d", "pgbouncer", "disable"])
 
 
 APT_INSTALL = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]

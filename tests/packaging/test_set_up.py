@@ -24,21 +24,6 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def steps(place, monkeypatch):
-    """What set-up would have run, by title; nothing is run."""
-    titles = []
-
-    def note(title, command, must_succeed=True):
-        set_up.VENV.mkdir(exist_ok=True)
-        titles.append(title)
-
-    monkeypatch.setattr(set_up, "step", note)
-    monkeypatch.setattr(set_up, "HELD_STILL", {})
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    return titles
-
-
-@pytest.fixture
 def installed(monkeypatch):
     """The Debian packages that are there; all of them to begin with."""
     names = set(set_up.PACKAGES)
@@ -46,6 +31,22 @@ def installed(monkeypatch):
         there = set_up.Package(package.purpose, lambda name=name: name in names)
         monkeypatch.setitem(set_up.PACKAGES, name, there)
     return names
+
+
+@pytest.fixture
+def steps(place, installed, monkeypatch):
+    """What set-up would have run, by title; nothing is run, but packages count as installed."""
+    titles = []
+
+    def note(title, command, must_succeed=True):
+        set_up.VENV.mkdir(exist_ok=True)
+        titles.append(title)
+        installed.update(name for name in command if name in set_up.PACKAGES)
+
+    monkeypatch.setattr(set_up, "step", note)
+    monkeypatch.setattr(set_up, "HELD_STILL", {})
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return titles
 
 
 VENV_STEP = f"making .venv from {sys.executable}"
@@ -63,32 +64,32 @@ def set_up_again(steps, level):
     ("level", "expected"),
     [("run", [VENV_STEP, RUNTIME_STEP]), ("dev", [VENV_STEP, RUNTIME_STEP, DEV_STEP])],
 )
-def test_builds_the_venv_once(steps, installed, level, expected):
+def test_builds_the_venv_once(steps, level, expected):
     assert set_up_again(steps, level) == expected
     assert set_up_again(steps, level) == []
 
 
-def test_extends_the_venv(steps, installed):
+def test_extends_the_venv(steps):
     set_up.main(["run"])
     assert set_up_again(steps, "dev") == [DEV_STEP]
     assert set_up_again(steps, "run") == []
 
 
-def test_builds_the_venv_anew_when_a_pin_changes(steps, installed, place):
+def test_builds_the_venv_anew_when_a_pin_changes(steps, place):
     set_up.main(["dev"])
     (place / "requirements" / "dev.txt").write_text("dev==2\n")
     assert set_up_again(steps, "dev") == [VENV_STEP, RUNTIME_STEP, DEV_STEP]
 
 
 @pytest.mark.parametrize("spoilt", ["python", "place"])
-def test_builds_the_venv_anew_when_it_is_another_pythons_or_was_moved(steps, installed, spoilt):
+def test_builds_the_venv_anew_when_it_is_another_pythons_or_was_moved(steps, spoilt):
     set_up.main(["run"])
     stamp = json.loads(set_up.STAMP.read_text())
     set_up.STAMP.write_text(json.dumps(stamp | {spoilt: "another"}))
     assert set_up_again(steps, "run") == [VENV_STEP, RUNTIME_STEP]
 
 
-def test_builds_the_venv_anew_after_an_interruption(steps, installed, place):
+def test_builds_the_venv_anew_after_an_interruption(steps, place):
     (place / ".venv").mkdir()
     (place / ".venv" / "half").touch()
     set_up.main(["run"])
@@ -141,7 +142,7 @@ def test_a_step_that_fails_shows_the_end_of_its_log(place, capsys):
 
 
 def test_a_step_that_is_interrupted_comes_to_its_end_first(place):
-    script = f"kill -INT $PPID; sleep 0.3; touch {place}/done"
+    script = f"sleep 0.2; kill -INT $PPID; sleep 0.3; touch {place}/done"
     with pytest.raises(KeyboardInterrupt):
         set_up.step("being interrupted", ["sh", "-c", script])
     assert (place / "done").exists()
