@@ -187,6 +187,7 @@ def step(title: str, command: list, must_succeed: bool = True) -> None:
         try:
             show_until_done(title, process, start)
         except KeyboardInterrupt:
+            print("interrupted", flush=True)
             process.wait()  # packages that go in must be done before services may start again
             raise
     if process.returncode and must_succeed:
