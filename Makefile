@@ -82,4 +82,4 @@ pins:  ## find newer versions for requirements/*.txt (on Debian 12, the oldest P
 
 .PHONY: clean
 clean: demo-clean  ## remove everything that make has made
-	@rm -rf .venv build dist docs/_build .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv build dist *.egg-info docs/_build .pytest_cache .ruff_cache .hypothesis
