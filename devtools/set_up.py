@@ -156,9 +156,10 @@ def fill_venv(pins: tuple[str, ...]) -> None:
         STAMP.write_text(json.dumps(made | fingerprint(pins), indent=1))
 
 
-# The pinned files name every package there is to install, so pip has nothing to resolve.
+# The pinned files name every package there is to install, so pip has nothing to resolve; a cache would
+# be left outside of the repo.
 PIP = [VENV / "bin/python", "-m", "pip", "--no-input", "--disable-pip-version-check"]
-PIP_INSTALL = [*PIP, "install", "--no-deps", "--progress-bar", "off", "-r"]
+PIP_INSTALL = [*PIP, "install", "--no-cache-dir", "--no-deps", "--progress-bar", "off", "-r"]
 
 
 def fingerprint(pins: tuple[str, ...]) -> dict[str, str]:
