@@ -70,6 +70,11 @@ picture:  ## run the demo once more, elsewhere, and put what it prints into READ
 docs: venv  ## build the documentation in docs/_build
 	@$(VENV)/sphinx-build -q -W docs docs/_build
 
+.PHONY: wheel
+wheel: venv  ## build the wheel in dist/
+	@rm -rf build/lib build/bdist.*
+	@$(VENV)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
 .PHONY: pins
 pins:  ## find newer versions for requirements/*.txt (on Debian 12, the oldest Python)
 	@$(PYTHON) -m venv build/pins
@@ -78,4 +83,4 @@ pins:  ## find newer versions for requirements/*.txt (on Debian 12, the oldest P
 
 .PHONY: clean
 clean: demo-clean  ## remove everything that make has made
-	@rm -rf .venv build dist docs/_build .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv build dist *.egg-info docs/_build .pytest_cache .ruff_cache .hypothesis

@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -98,11 +99,13 @@ def install_packages(names: tuple[str, ...]) -> None:
         return
     refuse_without_apt(" ".join(missing))
     purposes = ", ".join(f"{name} ({PACKAGES[name].purpose})" for name in missing)
-    with held_still():
-        step("reading Debian's package lists", ["apt-get", "update"], must_succeed=False)
-        step(f"installing {purposes}", [*APT_INSTALL, *missing])
-    if "pgbouncer" in missing:
-        step("keeping pgbouncer's service off", ["update-rc.d", "pgbouncer", "disable"])
+    try:
+        with held_still():
+            step("reading Debian's package lists", ["apt-get", "update"], must_succeed=False)
+            step(f"installing {purposes}", [*APT_INSTALL, *missing])
+    finally:
+        if "pgbouncer" in missing and PACKAGES["pgbouncer"].present():
+            step("keeping pgbouncer's service off", ["update-rc.d", "pgbouncer", "disable"])
 
 
 APT_INSTALL = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
@@ -153,9 +156,10 @@ def fill_venv(pins: tuple[str, ...]) -> None:
         STAMP.write_text(json.dumps(made | fingerprint(pins), indent=1))
 
 
-# The pinned files name every package there is to install, so pip has nothing to resolve.
+# The pinned files name every package there is to install, so pip has nothing to resolve; a cache would
+# be left outside of the repo.
 PIP = [VENV / "bin/python", "-m", "pip", "--no-input", "--disable-pip-version-check"]
-PIP_INSTALL = [*PIP, "install", "--no-deps", "--progress-bar", "off", "-r"]
+PIP_INSTALL = [*PIP, "install", "--no-cache-dir", "--no-deps", "--progress-bar", "off", "-r"]
 
 
 def fingerprint(pins: tuple[str, ...]) -> dict[str, str]:
@@ -181,10 +185,15 @@ def step(title: str, command: list, must_succeed: bool = True) -> None:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=ENVIRONMENT
         )
-        show_until_done(title, process, start)
+        try:
+            show_until_done(title, process, start)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+            process.wait()  # packages that go in must be done before services may start again
+            raise
     if process.returncode and must_succeed:
-        tail = LOG.read_text(errors="replace").splitlines()[-15:]
-        fail("\n".join(["", *tail, "", f"{title}: failed, see above; the whole log is {LOG}"]))
+        print("", *LOG.read_text(errors="replace").splitlines()[-15:], "", sep="\n", file=sys.stderr)
+        fail(f"{title}: failed, see above; the whole log is {LOG}")
 
 
 ENVIRONMENT = os.environ | {
@@ -210,6 +219,7 @@ def fail(sentence: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main(sys.argv[1:])
     except KeyboardInterrupt:

@@ -85,6 +85,9 @@ def test_salt_finds_the_modules(clean_python, salt_call):
 
 
 def test_a_state_runs(clean_python, salt_call):
-    returned = salt_call("state.single", "pg_access.converged", "main", "test=True", python=clean_python)
+    pillar = {"postgresql": {"clusters": {"main": {"host": "db.example.internal", "prot": 5432}}}}
+    arguments = ("state.single", "pg_access.converged", "name=main", "test=True")
+    returned = salt_call(*arguments, python=clean_python, pillar=pillar)
     (state,) = returned.values()
-    assert state["result"] is False
+    assert (state["result"], state["changes"]) == (False, {})
+    assert "postgresql:clusters:main:prot" in state["comment"]
