@@ -1,5 +1,7 @@
 """What every test may be told."""
 
+import logging
+
 import pytest
 from saltfactories.plugins.event_listener import EventListener
 
@@ -23,3 +25,8 @@ def event_listener():
     listener.host = "127.0.0.1"
     with listener:
         yield listener
+
+
+def pytest_unconfigure():
+    """Salt's daemons go on logging to a stream that is closed: pytest's last line is to stay the last."""
+    logging.raiseExceptions = False
