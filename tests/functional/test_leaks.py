@@ -248,7 +248,7 @@ def test_nothing_is_in_the_log_file(history):
 
 
 def test_nothing_is_in_a_command_line_an_environment_or_a_temporary_file(history):
-    places = {seen: seen for seen in history.sampler.seen}  # other programs here may show verifiers of their own
+    places = {seen: seen for seen in history.sampler.seen}  # other programs' verifiers may be among it
     assert found(history.needles(), places) == set()
     assert not list((history.scratch / "tmp").iterdir()), "nothing stays behind"
 
