@@ -63,6 +63,9 @@ def parts(verifier):
     return {stored.encode(), server.encode()}
 
 
+ANY_VERIFIER = b"SCRAM-SHA-256$4096:"
+
+
 def found(needles, places):
     """Where any needle is: the places, each with what it holds."""
     return {place for place, content in places.items() if any(needle in content for needle in needles)}
@@ -134,9 +137,9 @@ class History:
             )
             self.verifiers |= {verifier for (verifier,) in rows if verifier}
 
-    def needles(self):
+    def needles(self, *more):
         plain = set().union(*map(forms, SECRETS.values()))
-        return plain | {b"SCRAM-SHA-256$4096:"}.union(*map(parts, self.verifiers))
+        return plain.union(more, *map(parts, self.verifiers))
 
 
 @pytest.fixture(scope="module")
@@ -235,17 +238,17 @@ def test_what_is_planted_is_found(history):
 
 def test_nothing_is_printed_or_returned(history):
     assert b"pg_access" in history.printed["first: stderr"], "logged at all"
-    assert found(history.needles(), history.printed) == set()
+    assert found(history.needles(ANY_VERIFIER), history.printed) == set()
 
 
 def test_nothing_is_in_the_log_file(history):
     log = (history.scratch / "log").read_bytes()
     assert log.count(b"Executing state pg_access.converged") >= 7
-    assert found(history.needles(), {"log": log}) == set()
+    assert found(history.needles(ANY_VERIFIER), {"log": log}) == set()
 
 
 def test_nothing_is_in_a_command_line_an_environment_or_a_temporary_file(history):
-    places = {seen: seen for seen in history.sampler.seen}
+    places = {seen: seen for seen in history.sampler.seen}  # other programs' verifiers may be among it
     assert found(history.needles(), places) == set()
     assert not list((history.scratch / "tmp").iterdir()), "nothing stays behind"
 
@@ -253,21 +256,21 @@ def test_nothing_is_in_a_command_line_an_environment_or_a_temporary_file(history
 def test_nothing_is_in_the_caches_of_the_minion(history):
     files = {path: path.read_bytes() for path in history.minion.root.rglob("*") if path.is_file()}
     assert any(path.name == "pg_access.py" for path in files), "the cache is where we look"
-    assert found(history.needles(), files) == set()
+    assert found(history.needles(ANY_VERIFIER), files) == set()
 
 
 def test_nothing_is_in_the_log_of_the_server(history):
     log = history.cluster.server.log.read_bytes()
     assert b'statement: CREATE ROLE "app"' in log
     assert b"still waiting" in log
-    assert found(history.needles(), {"log": log}) == set()
+    assert found(history.needles(ANY_VERIFIER), {"log": log}) == set()
 
 
 def test_nothing_is_in_the_statistics_of_the_server(history):
-    statements = history.cluster.query("select query from pg_stat_statements")
-    assert ("SET LOCAL log_statement = 'none'",) in statements, "utility statements are there"
-    statistics = {"finished": repr(statements).encode(), "running": history.seen}
-    assert found(history.needles(), statistics) == set()
+    statements = [text for (text,) in history.cluster.query("select query from pg_stat_statements")]
+    assert any(text.startswith("SET LOCAL log_statement") for text in statements), "it is where we look"
+    statistics = {"finished": "\n".join(statements).encode(), "running": history.seen}
+    assert found(history.needles(ANY_VERIFIER), statistics) == set()
 
 
 def test_a_hosted_server_may_log_the_verifier_and_never_the_password(server):

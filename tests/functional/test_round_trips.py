@@ -363,4 +363,5 @@ def test_what_does_not_fall_in_a_cascade_is_healed(lasting, statements):
     healthy = settle(lasting, SHOP), lasting.query(acl, dbname="shop")
     drift(lasting, "shop", statements)
     assert lasting.query(acl, dbname="shop") != healthy[1]
-    assert (settle(lasting, SHOP), lasting.query(acl, dbname="shop")) == healthy
+    lasting.settle(**SHOP)
+    assert (look(lasting, SHOP), lasting.query(acl, dbname="shop")) == healthy

@@ -152,10 +152,9 @@ def test_the_server_crashes(day, script, server, session):
     assert failed.lines | healed.lines == foretold.lines
 
 
-def test_while_a_database_is_dumped_to_be_dropped(day, cluster, tmp_path):
+def test_while_a_database_is_dumped_to_be_dropped(day, cluster):
     """It was left open to the admin alone, so it is still as good as closed."""
     day.heals()
-    cluster.endpoint["dumps"] = str(tmp_path / "dumps")
     day.declare(databases={"shop": {"state": "absent"}})
     day.fails("database 'shop' is still open, and only a quarantined one is dropped")
     day.declare(databases={"shop": {"state": "quarantined"}})
@@ -163,7 +162,7 @@ def test_while_a_database_is_dumped_to_be_dropped(day, cluster, tmp_path):
     cluster.query("revoke connect on database shop from public, shop, app, analyst")
     cluster.query("alter database shop allow_connections true")
     day.declare(databases={"shop": {"state": "absent"}})
-    assert day.heals().changes == {"databases": {"shop": ["dump, then drop"]}}
+    assert day.apply(test=True).changes == {"databases": {"shop": ["dump, then drop"]}}
 
 
 def test_salt_is_killed(day, script, watcher):
