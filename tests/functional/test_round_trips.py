@@ -147,6 +147,33 @@ def settle(lasting, tree):
     return look(lasting, tree)
 
 
+# The same in another way, so that what the engine does not see is seen
+ACLS = """
+    with things (kind, schema, name, owner, acl) as (
+        select 'database', null::name, '', null::oid, coalesce(datacl, acldefault('d', datdba))
+        from pg_database where datname = current_database()
+        union all select 'schema', nspname, '', null, coalesce(nspacl, acldefault('n', nspowner))
+        from pg_namespace
+        union all select 'relation', nspname, relname, relowner, relacl
+        from pg_class join pg_namespace n on n.oid = relnamespace
+        union all select 'column', nspname, relname || '.' || attname, relowner, attacl
+        from pg_attribute join pg_class c on c.oid = attrelid join pg_namespace n on n.oid = relnamespace
+        union all select 'routine', nspname, proname, proowner, proacl
+        from pg_proc join pg_namespace n on n.oid = pronamespace
+        union all select 'default ' || defaclobjtype::text, nspname, pg_get_userbyid(defaclrole), defaclrole,
+               defaclacl
+        from pg_default_acl left join pg_namespace n on n.oid = defaclnamespace
+    )
+    select kind, schema, name, grantee, privilege_type, is_grantable, grantor
+    from things, lateral (
+        select case grantee when 0 then 'public' else pg_get_userbyid(grantee) end as grantee,
+               pg_get_userbyid(grantor) as grantor, privilege_type, is_grantable
+        from aclexplode(acl) where grantee is distinct from owner
+    ) a
+    where (schema is null or schema::text = any (%s)) and grantee = any (%s)
+      and not (grantee = 'public' and (privilege_type = 'EXECUTE' or kind = 'default T'))"""
+
+
 def look(lasting, tree):
     """What the server holds, without what ``tree`` does not name."""
     wanted = lasting.declared(**tree)
@@ -158,6 +185,10 @@ def look(lasting, tree):
         "memberships": {join for join in current.memberships if join.member in roles},
         "databases": {
             name: _named(current.databases[name], database, {*roles, PUBLIC})
+            for name, database in wanted.cluster.databases.items()
+        },
+        "acls": {
+            name: set(lasting.query(ACLS, [[*database.schemas], [*roles, PUBLIC]], dbname=name))
             for name, database in wanted.cluster.databases.items()
         },
     }
