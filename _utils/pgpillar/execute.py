@@ -159,8 +159,9 @@ class _Run:
             for change in quiet:
                 self._make(cursor, change)
             self._insist(self._roles_left(), "roles")
+        self.outcome.changes.extend(changes)  # they are kept, whatever the logins say
         self._insist(self._passwords_left(quiet), "passwords")
-        return changes
+        return []
 
     def _roles_left(self) -> list[Change]:
         scope = catalog.scope_of(self.wanted)._replace(databases=(), extensions=False)
