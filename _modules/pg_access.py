@@ -160,14 +160,22 @@ def _chosen(name, declared):
     if name in declared:
         return declared[name]
     known = ", ".join(sorted(declared)) or "none"
-    raise CommandExecutionError(f"there is no cluster {name!r} in pillar; known are: {known}")
+    missing = (
+        f"no cluster {name!r}" if name else "no cluster in postgresql:clusters that this minion administers"
+    )
+    raise CommandExecutionError(f"pillar has {missing}; known are: {known}")
 
 
 def _fetcher(saltenv):
     def fetch(url):
-        script = __salt__["cp.get_file_str"](url, saltenv=saltenv)
+        try:
+            script = __salt__["cp.get_file_str"](url, saltenv=saltenv)
+        except UnicodeDecodeError:
+            raise CommandExecutionError(f"{url} is not in UTF-8; nothing was applied") from None
         if script is False:
             raise CommandExecutionError(f"{url} is not there; nothing was applied")
+        if "\0" in script:
+            raise CommandExecutionError(f"{url} holds a NUL character; nothing was applied")
         return script
 
     return fetch

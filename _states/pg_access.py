@@ -31,7 +31,8 @@ def converged(name):
             return _foretold(ret, __salt__["pg_access.plan"](name, saltenv=__env__))
         return _reported(ret, __salt__["pg_access.apply"](name, saltenv=__env__))
     except CommandExecutionError as error:
-        return {**ret, "result": False, "comment": f"Cluster {name} was not changed: {error}"}
+        what = f"Cluster {name} was not changed" if name else "Nothing was changed"
+        return {**ret, "result": False, "comment": f"{what}: {error}"}
 
 
 def _foretold(ret, plan):

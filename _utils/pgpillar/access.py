@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 from pgpillar.model import DefaultGrant, Extension, Grant, Membership, Schema
@@ -59,16 +59,26 @@ def memberships(layout: Layout) -> set[Membership]:
     return {join for join in joins if join.role != join.member}
 
 
-def acts_as(layout: Layout) -> frozenset[tuple[str, str, str]]:
-    """Settings that make a member act as the owner, so that what it creates is the owner's.
+def acts_as(
+    layout: Layout, logins: Container[str], above: Mapping[str, set[str]], members: Mapping[str, set[str]]
+) -> frozenset[tuple[str, str, str]]:
+    """Settings that make who logs in act as the owner that it is a member of: what it creates is the owner's.
 
-    Only for a role whose sole access here that is: acting as the owner, it would lose the rest.
+    Only for one whose sole access here that is, through groups as well: as the owner, it would lose the rest.
+    ``above``: the roles that a role is in, at any depth.
     """
     return frozenset(
-        (join.member, "role", join.role)
-        for join in memberships(layout)
-        if sum(a.role == join.member for a in layout.access) == 1
+        (member, "role", owner)
+        for owner in owners(layout)
+        for member in members.get(owner, ())
+        if member in logins and _is_all(layout, owner, {member, *above[member]}, above.get(owner, set()))
     )
+
+
+def _is_all(layout: Layout, owner: str, reach: set[str], above_owner: set[str]) -> bool:
+    """Whether all that a role with this reach may do here comes of the one owner."""
+    given = {access.role for access in layout.access if access.level != OWNER} | owners(layout)
+    return not any(role in given or role.startswith("pg_") for role in reach - above_owner - {owner})
 
 
 def grants(layout: Layout) -> frozenset[Grant]:

@@ -91,6 +91,9 @@ _ROLES = {
         group by 1, 2""",
 }
 
+# pgpillar makes a database as the admin's own template; its owner comes with the transaction that finishes it
+_UNFINISHED = "(datistemplate and pg_get_userbyid(datdba) = current_user)"
+
 _DATABASES = {
     "settings": """
         select d.datname as database, coalesce(r.rolname, '') as role, s.setconfig as settings
@@ -98,7 +101,7 @@ _DATABASES = {
         left join pg_roles r on r.oid = s.setrole
         where %(databases)s::text[] is null or d.datname = any (%(databases)s)""",
     "databases": """
-        select datname as name, pg_get_userbyid(datdba) as owner, datistemplate as unfinished,
+        select datname as name, pg_get_userbyid(datdba) as owner, {unfinished} as unfinished,
                datallowconn as open, datconnlimit as connection_limit,
                pg_encoding_to_char(encoding) as encoding, datcollate as locale
         from pg_database
@@ -177,6 +180,7 @@ _DEFAULT_KINDS = {
 }
 
 _PIECES = {
+    "unfinished": _UNFINISHED,
     "grantee": _GRANTEE,
     "grantor": _GRANTOR.format(owner="d.datdba"),
     "thing_grantor": _GRANTOR.format(owner="t.owner"),
@@ -271,10 +275,18 @@ def _role(row: Mapping, settings: Mapping, passwords: Mapping) -> Role:
         inherit=row["inherit"],
         attributes=frozenset(flag for flag in _FLAGS if row[flag]),
         connection_limit=row["connection_limit"],
-        valid_until=None if until is None else datetime.fromtimestamp(until, UTC),
+        valid_until=None if until is None else _moment(until),
         settings=frozenset(settings["", row["name"]]),
         password=passwords.get(row["name"]),
     )
+
+
+def _moment(seconds: float) -> datetime:
+    """PostgreSQL's years go further than Python's, both ways."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return (datetime.max if seconds > 0 else datetime.min).replace(tzinfo=UTC)
 
 
 def _settings(rows: Iterable[Mapping]) -> Mapping[tuple[str, str], set[tuple[str, str]]]:

@@ -253,14 +253,14 @@ def _verdict(error: psycopg2.OperationalError, gateway: Gateway, user: str) -> b
     raise ClusterError(f"cannot tell whether the password of {user!r} is right: {gateway.explained(error)}")
 
 
-def explained(error: psycopg2.Error) -> str:
+def explained(error: psycopg2.Error, detail: bool = True) -> str:
     """A server's complaint as a sentence. The statement is left out: it may hold what is secret."""
     said = (error.diag.message_primary or _first_line(error)).rstrip(".")
     if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) and not error.pgcode:
         return "the connection was lost; run this again, which goes on from what was kept"
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.diag.message_hint)
-    detail = f" ({error.diag.message_detail.rstrip('.')})" if error.diag.message_detail else ""
-    return f"{said}{detail}" + (f"; {advice}" if advice else "")
+    more = f" ({error.diag.message_detail.rstrip('.')})" if detail and error.diag.message_detail else ""
+    return f"{said}{more}" + (f"; {advice}" if advice else "")
 
 
 _ADVICE = (

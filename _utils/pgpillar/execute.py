@@ -95,6 +95,8 @@ def _wait_for_turn(connection, gateway: Gateway) -> None:
                 f"another run has been working on this cluster for more than {wait} s{_holder(cursor)}; "
                 "wait for it, or end it, and run this again"
             ) from None
+        except psycopg2.Error as error:
+            raise ClusterError(f"the wait for another run was cut short: {explained(error)}") from None
         cursor.execute("reset lock_timeout")
         cursor.execute("reset statement_timeout")
     connection.autocommit = False
@@ -213,8 +215,10 @@ class _Run:
             done.append(change)
         inside = [change for change in changes if change.kind not in _BEFORE_CONNECTING]
         try:
-            with closing(self.gateway.open(name)) as connection, self._transaction(connection) as cursor:
-                done += self._settle(cursor, name, inside)
+            with closing(self.gateway.open(name)) as connection:
+                _set_writable(connection)
+                with self._transaction(connection) as cursor:
+                    done += self._settle(cursor, name, inside)
         except BaseException:
             self.outcome.changes.extend(outside)
             raise
@@ -256,9 +260,9 @@ class _Run:
         except psycopg2.Error as error:
             advice = _NOT_IN_A_SCRIPT if isinstance(error, errors.FeatureNotSupported) else ""
             raise _Failed(
-                f"{change.detail[1]} failed and left nothing behind: {explained(error)}{advice}"
+                f"{change.detail[1]} failed and left nothing behind: {explained(error, detail=False)}{advice}"
             ) from None
-        cursor.execute("RESET ROLE; SET LOCAL search_path TO pg_catalog")
+        cursor.execute("RESET ROLE; RESET ALL")  # a script may SET what it likes
 
     # Farewells: each on its own
 
@@ -326,6 +330,17 @@ _HOLDERS = """
     where (l.locktype = 'transactionid' or l.locktype = 'relation' and l.database in (0, d.oid))
       and a.pid <> pg_backend_pid()
       and coalesce(a.xact_start < now() - make_interval(secs => %s), true)"""
+
+
+def _set_writable(connection) -> None:
+    """A database or role that is set read-only is so for its users. A server that is stays as it is."""
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select set_config('default_transaction_read_only', 'off', false) from pg_settings"
+            " where name = 'default_transaction_read_only'"
+            " and source in ('database', 'user', 'database user')"
+        )
 
 
 def _staying(wanted: Cluster) -> dict[str, Role]:

@@ -497,12 +497,14 @@ class _Reader:
         joins = self._memberships(here, layouts.values())
         members = _members(joins)
         self._check_circles(members)
+        logins = here & set(self.tree["users"])
+        inside = Inside(logins, members, _inverted(members))
         return Cluster(
             name=name,
             roles={role: self._role(role) for role in sorted(here)},
             memberships=joins,
             databases={
-                db: _database(db, entry, layouts.get(db), members) for db, entry in sorted(databases.items())
+                db: _database(db, entry, layouts.get(db), inside) for db, entry in sorted(databases.items())
             },
         )
 
@@ -543,7 +545,23 @@ class _Reader:
                 self.notes.add(self._role_path(role), message, "take out one of the accesses")
 
 
-def _database(name: str, entry: Mapping, layout: Layout | None, members: Mapping[str, set[str]]) -> Database:
+class Inside(NamedTuple):
+    """Who is in whom on a cluster, at any depth, seen from either side; and who logs in."""
+
+    logins: set[str]
+    members: Mapping[str, set[str]]
+    above: Mapping[str, set[str]]
+
+
+def _inverted(members: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    above = defaultdict(set)
+    for role, inside in members.items():
+        for member in inside:
+            above[member].add(role)
+    return above
+
+
+def _database(name: str, entry: Mapping, layout: Layout | None, inside: Inside) -> Database:
     same = ("state", "connection_limit", "encoding", "locale", "template", "bootstrap", "settings")
     database = Database(name, entry["owner"] or "", **{key: entry[key] for key in same})
     if layout is None:
@@ -553,9 +571,9 @@ def _database(name: str, entry: Mapping, layout: Layout | None, members: Mapping
         schemas=layout.schemas,
         extensions=layout.extensions,
         grants=levels.grants(layout),
-        default_grants=levels.default_grants(layout, members),
-        creators=levels.creators(layout, members),
-        role_settings=levels.acts_as(layout),
+        default_grants=levels.default_grants(layout, inside.members),
+        creators=levels.creators(layout, inside.members),
+        role_settings=levels.acts_as(layout, inside.logins, inside.above, inside.members),
     )
 
 

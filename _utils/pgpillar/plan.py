@@ -273,13 +273,15 @@ class _Inside:
         now = frozenset(setting for setting in self.now.role_settings if setting[0] in self.managed)
         yield from _settings("role setting here", self.wanted.name, now, self.wanted.role_settings)
 
-    # Owners: what belonged to the old owner of a database or schema goes to the new one with it.
+    # Owners: what belonged to the old owner of a database or schema goes to the new one with it, and so does
+    # what belongs to a role of pillar's that may not create anything there.
 
     def _new_owners(self) -> Iterator[tuple[Object, str]]:
         moves = {name: self._move(schema) for name, schema in self.wanted.schemas.items()}
+        trespassers = self.managed - self.wanted.creators
         for one in self.now.objects or ():
             old, new = moves.get(one.path[0], (None, None))
-            if old != new and one.owner == old:
+            if new and one.owner != new and (one.owner == old or one.owner in trespassers):
                 yield one, new
 
     def _move(self, schema: Schema) -> tuple[str | None, str | None]:
@@ -458,10 +460,16 @@ def _farewells(current: Cluster, wanted: Cluster) -> Iterator[Change]:
             yield Change("quarantine database", name, destructive=True)
         if now and database.state == ABSENT:
             yield Change("drop database", name, destructive=True)
-    dependents = current.server.dependents if current.server else {}
     for name, role in sorted(wanted.roles.items()):
         if role.state == ABSENT and name in current.roles:
-            yield Change("drop role", role, dependents.get(name, ()), destructive=True)
+            yield Change("drop role", role, _places(role, current, wanted), destructive=True)
+
+
+def _places(role: Role, current: Cluster, wanted: Cluster) -> tuple[tuple[str, bool], ...]:
+    """The databases in which a role has something, and whether it owns there; not in one to be dropped."""
+    places = current.server.dependents.get(role.name, ()) if current.server else ()
+    dropped = {name for name, database in wanted.databases.items() if database.state == ABSENT}
+    return tuple(place for place in places if place[0] not in dropped)
 
 
 # What cannot be done, found before anything is
@@ -531,7 +539,7 @@ def _impossible_extensions(database: Database, now: Database | None, server: Ser
 
 
 def _impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[str]:
-    places = current.server.dependents.get(role.name, ()) if current.server else ()
+    places = _places(role, current, wanted)
     owned = [database for database, owns in places if owns]
     if owned and not role.reassign_to:
         yield (
@@ -544,6 +552,7 @@ def _impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[
             f"name the cluster beside {role.reassign_to!r}, or another role in reassign_to"
         )
     closed = {name for name, database in current.databases.items() if database.state == QUARANTINED}
+    closed |= {name for name, database in wanted.databases.items() if database.state == QUARANTINED}
     for database, _ in places:
         if database in closed:
             yield (

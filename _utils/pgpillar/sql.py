@@ -219,6 +219,8 @@ def _quarantine(change: Change, version: int):
 
 
 def _drop_database(change: Change, version: int):
+    """One that never got finished is still marked as a template, and such are not dropped."""
+    yield SQL("ALTER DATABASE {} IS_TEMPLATE false").format(Identifier(change.object))
     yield SQL("DROP DATABASE {}").format(Identifier(change.object))
 
 
@@ -237,7 +239,9 @@ def disown(role: str, heir: str | None) -> list[Composable]:
 
 def _create_schema(change: Change, version: int):
     schema = change.object
-    yield SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(Identifier(schema.name), Identifier(schema.owner))
+    yield SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(
+        Identifier(schema.name), Identifier(schema.owner)
+    )
 
 
 def _own_schema(change: Change, version: int):

@@ -139,7 +139,7 @@ def finish(call, cluster="main"):
 def verdict(returned, cluster="main"):
     """The verdict on a cluster in what a state run returned."""
     assert isinstance(returned, dict), returned
-    state = returned[STATE.format(json.dumps(cluster), cluster)]
+    state = returned[STATE.format(cluster, cluster)]
     return Verdict(state["result"], state["changes"], state["comment"])
 
 

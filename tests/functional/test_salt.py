@@ -134,7 +134,7 @@ def test_a_script_that_is_not_there_is_missed_before_anything(loaders, minion, c
 def test_a_cluster_that_pillar_does_not_know_is_a_failed_state(loaders):
     state = loaders.states.pg_access.converged(name="moon", test=True)
     assert (state.result, state.changes) == (False, {})
-    assert "there is no cluster 'moon' in pillar; known are: main" in state.comment
+    assert "pillar has no cluster 'moon'; known are: main" in state.comment
 
 
 # The module
@@ -225,7 +225,23 @@ def test_a_minion_without_a_cluster_is_told_so(minion, cluster):
     minion.hold(cluster.tree(**SHOP))
     (state,) = returned(minion, "state.highstate").values()
     assert state["result"] is False
-    assert state["comment"] == "pillar has no cluster in postgresql:clusters that this minion administers"
+    nobody = "pillar has no cluster in postgresql:clusters that this minion administers; known are: main"
+    assert state["comment"] == f"Nothing was changed: {nobody}"
+
+
+def test_a_minion_whose_clusters_are_no_mapping_is_told_all_that_is_wrong(minion):
+    minion.hold({"clusters": ["main"], "databases": {"shop": "shop"}})
+    (state,) = returned(minion, "state.highstate").values()
+    assert state["result"] is False
+    assert "postgresql:clusters: a list is not a mapping" in state["comment"]
+
+
+def test_any_name_of_a_cluster_renders(minion, cluster):
+    tree = cluster.tree(**SHOP)
+    tree["clusters"] = {"a: #b": tree["clusters"]["main"]}
+    minion.hold(tree)
+    (state,) = returned(minion, "state.highstate").values()
+    assert state["result"] is True
 
 
 def returned(minion, *arguments):
