@@ -71,7 +71,7 @@ def clusters():
 
 def plan(cluster=None, saltenv="base"):
     """
-    What ``apply`` would change now, in words and as SQL with every secret hidden.
+    What ``apply`` would change now, in words and as SQL with every secret hidden, and what could not be read.
 
     CLI Example:
 
@@ -82,7 +82,8 @@ def plan(cluster=None, saltenv="base"):
     """
     with _live(cluster) as (execute, gateway, wanted):
         forecast = execute.preview(gateway, wanted, _fetcher(saltenv))
-        return {"changes": text.tree(forecast.changes), "sql": forecast.statements}
+        told = {"changes": text.tree(forecast.changes), "sql": forecast.statements}
+        return {**told, "failures": forecast.failures}
 
 
 def apply_(cluster=None, saltenv="base"):

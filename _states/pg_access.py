@@ -25,40 +25,31 @@ def converged(name):
     name
         The cluster, as it is called under ``postgresql:clusters``.
     """
-    ret = {"name": name, "changes": {}, "result": True, "comment": ""}
+    ret = {"name": name, "changes": {}}
+    test = __opts__["test"]
     try:
-        if __opts__["test"]:
-            return _foretold(ret, __salt__["pg_access.plan"](name, saltenv=__env__))
-        return _reported(ret, __salt__["pg_access.apply"](name, saltenv=__env__))
+        done = __salt__["pg_access.plan" if test else "pg_access.apply"](name, saltenv=__env__)
     except CommandExecutionError as error:
         what = f"Cluster {name} was not changed" if name else "Nothing was changed"
         return {**ret, "result": False, "comment": f"{what}: {error}"}
+    return {**ret, "changes": done["changes"], **_verdict(name, done, test)}
 
 
-def _foretold(ret, plan):
-    if not plan["changes"]:
-        return {**ret, "comment": f"Cluster {ret['name']} is as pillar wants it"}
-    return {
-        **ret,
-        "result": None,
-        "changes": plan["changes"],
-        "comment": f"Cluster {ret['name']} would be changed",
-    }
+def _verdict(name, done, test):
+    if done["failures"]:
+        return {"result": False, "comment": _left_over(name, done["failures"], test)}
+    if not done["changes"]:
+        return {"result": True, "comment": f"Cluster {name} is as pillar wants it"}
+    if test:
+        return {"result": None, "comment": f"Cluster {name} would be changed"}
+    return {"result": True, "comment": f"Cluster {name} is now as pillar wants it, read back and compared"}
 
 
-def _reported(ret, done):
-    name, failures = ret["name"], done["failures"]
-    ret["changes"] = done["changes"]
-    if failures:
-        return {**ret, "result": False, "comment": _left_over(name, failures)}
-    verdict = (
-        "is now as pillar wants it, read back and compared" if ret["changes"] else "is as pillar wants it"
-    )
-    return {**ret, "comment": f"Cluster {name} {verdict}"}
-
-
-def _left_over(name, failures):
+def _left_over(name, failures, test):
     lines = [f"- {where}: {why}" for where, why in failures.items()]
-    return "\n".join(
-        [f"Cluster {name} is not as pillar wants it yet; running this again finishes the rest:", *lines]
+    verdict = (
+        "could not be looked into everywhere"
+        if test
+        else "is not as pillar wants it yet; running this again finishes the rest"
     )
+    return "\n".join([f"Cluster {name} {verdict}:", *lines])

@@ -89,7 +89,7 @@ class Ours:
     def plan(self) -> dict:
         """The statements of pgpillar's plan as text, as the bare script takes them."""
         with connect.gateway(self.declared.endpoint) as gateway, gateway.open() as connection:
-            changes = plan.plan(observe.read(gateway, self.declared.cluster), self.declared.cluster)
+            changes = plan.plan(observe.read(gateway, self.declared.cluster).current, self.declared.cluster)
             version = connection.server_version
             texts = [(c, [s.as_string(connection) for s in sql.statements(c, version)]) for c in changes]
         roles = [text for change, some in texts if not change.database for text in some]

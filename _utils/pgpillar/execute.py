@@ -46,19 +46,25 @@ class Outcome(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """What a run would do, and the statements for it with every secret hidden."""
+    """What a run would do, the statements for it with all secrets hidden, and what it could not look into."""
 
     changes: list[Change]
     statements: list[str]
+    failures: dict[str, str]
 
 
 def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Forecast:
     """What ``converge`` would do now. Nothing is written."""
-    current = observe.read(gateway, wanted)
-    changes = plan(current, wanted)
+    sight = observe.read(gateway, wanted)
+    changes = plan(sight.current, sight.wanted)
     _scripts(changes, fetch)
-    version = current.server.version
-    return Forecast(changes, [statement for change in changes for statement in sql.texts(change, version)])
+    version = sight.current.server.version
+    statements = [statement for change in changes for statement in sql.texts(change, version)]
+    return Forecast(changes, statements, _failures(sight))
+
+
+def _failures(sight: observe.Sight) -> dict[str, str]:
+    return {f"database {name!r}": reason for name, reason in sight.unseen.items()}
 
 
 def _scripts(changes: Iterable[Change], fetch: Fetch) -> dict[str, str]:
@@ -73,12 +79,10 @@ def converge(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Outcome:
     """Make the cluster as it is wanted, and say what that took."""
     with closing(gateway.open()) as connection:
         _wait_for_turn(connection, gateway)
-        current = observe.read_on(connection, gateway, wanted)
+        sight = observe.read_on(connection, gateway, wanted)
         connection.set_session(isolation_level="READ COMMITTED", readonly="DEFAULT", autocommit=True)
-        changes = plan(current, wanted)
-        if not changes:
-            return Outcome([], {})
-        return _Run(connection, gateway, current, wanted, _scripts(changes, fetch)).run(changes)
+        changes = plan(sight.current, sight.wanted)
+        return _Run(connection, gateway, sight, _scripts(changes, fetch)).run(changes)
 
 
 def _wait_for_turn(connection, gateway: Gateway) -> None:
@@ -118,13 +122,11 @@ class _Failed(Exception):
 class _Run:
     """One pass over a plan."""
 
-    def __init__(
-        self, connection, gateway: Gateway, current: Cluster, wanted: Cluster, scripts: dict[str, str]
-    ):
-        self.connection, self.gateway, self.current, self.wanted = connection, gateway, current, wanted
-        self.scripts = scripts
-        self.version = current.server.version
-        self.outcome = Outcome([], {})
+    def __init__(self, connection, gateway: Gateway, sight: observe.Sight, scripts: dict[str, str]):
+        self.connection, self.gateway, self.scripts = connection, gateway, scripts
+        self.current, self.wanted = sight.current, sight.wanted
+        self.version = self.current.server.version
+        self.outcome = Outcome([], _failures(sight))
 
     def run(self, changes: list[Change]) -> Outcome:
         for stage, some in groupby(changes, _stage):

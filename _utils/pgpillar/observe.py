@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import NamedTuple
 
 import psycopg2
 
@@ -19,13 +20,21 @@ READERS = 4
 LOGINS = 8
 
 
-def read(gateway: Gateway, wanted: Cluster) -> Cluster:
+class Sight(NamedTuple):
+    """A cluster as it is, what pillar wants of the part that could be seen, and why another could not."""
+
+    current: Cluster
+    wanted: Cluster
+    unseen: dict[str, str]
+
+
+def read(gateway: Gateway, wanted: Cluster) -> Sight:
     """The cluster as it is, as far as pillar has a say in it."""
     with closing(gateway.open()) as connection:
         return read_on(connection, gateway, wanted)
 
 
-def read_on(connection, gateway: Gateway, wanted: Cluster) -> Cluster:
+def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
     """The same, beginning on a connection that is open already."""
     leaving = [name for name, role in wanted.roles.items() if role.state == ABSENT]
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
@@ -33,9 +42,13 @@ def read_on(connection, gateway: Gateway, wanted: Cluster) -> Cluster:
         current = catalog.read_cluster(connection, catalog.scope_of(wanted), leaving)
     connection.rollback()
     with ThreadPoolExecutor(READERS) as pool:
-        looked_into = dict(pool.map(partial(_look_into, gateway, wanted), _readable(current, wanted)))
-    current = replace(current, name=wanted.name, databases={**current.databases, **looked_into})
-    return replace(current, roles={**current.roles, **proven(gateway, current, wanted)})
+        looked_into = dict(pool.map(partial(_try_to_look, gateway, wanted), _readable(current, wanted)))
+    unseen = {name: str(found) for name, found in looked_into.items() if isinstance(found, ClusterError)}
+    seen = {name: found for name, found in {**current.databases, **looked_into}.items() if name not in unseen}
+    current = replace(current, name=wanted.name, databases=seen)
+    current = replace(current, roles={**current.roles, **proven(gateway, current, wanted)})
+    rest = {name: database for name, database in wanted.databases.items() if name not in unseen}
+    return Sight(current, replace(wanted, databases=rest), unseen)
 
 
 def _readable(current: Cluster, wanted: Cluster) -> list[Database]:
@@ -44,6 +57,16 @@ def _readable(current: Cluster, wanted: Cluster) -> list[Database]:
         for name, database in current.databases.items()
         if database.state == PRESENT and wanted.databases[name].state == PRESENT
     ]
+
+
+def _try_to_look(
+    gateway: Gateway, wanted: Cluster, database: Database
+) -> tuple[str, Database | ClusterError]:
+    """One database that cannot be read keeps nobody from the others."""
+    try:
+        return _look_into(gateway, wanted, database)
+    except ClusterError as error:
+        return database.name, error
 
 
 def _look_into(gateway: Gateway, wanted: Cluster | None, database: Database) -> tuple[str, Database]:

@@ -97,3 +97,14 @@ def test_what_a_row_holds_is_not_told_when_a_script_fails(cluster):
         databases={"shop": {"owner": "shop", "bootstrap": "salt://x.sql"}}, users=["shop"]
     )
     assert "k-123" not in str(outcome.failures)
+
+
+def test_a_database_that_cannot_be_read_keeps_nobody_from_the_others(hosted):
+    declared = {"databases": {"busy": "shop", "shop": "shop"}, "users": ["shop"]}
+    hosted.converge(**declared)
+    hosted.query("alter database busy connection limit 0")
+    hosted.query("alter database shop connection limit 3")
+    outcome = hosted.attempt(**declared)
+    assert set(outcome.failures) == {"database 'busy'"}
+    assert "too many connections" in outcome.failures["database 'busy'"]
+    assert hosted.query("select datconnlimit from pg_database where datname = 'shop'") == [(-1,)]

@@ -178,7 +178,7 @@ def look(lasting, tree):
     """What the server holds, without what ``tree`` does not name."""
     wanted = lasting.declared(**tree)
     with connect.gateway(wanted.endpoint) as gateway:
-        current = observe.read(gateway, wanted.cluster)
+        current = observe.read(gateway, wanted.cluster).current
     roles = {name: current.roles[name] for name in wanted.cluster.roles}
     return {
         "roles": {name: replace(role, password=_known(role.password)) for name, role in roles.items()},
