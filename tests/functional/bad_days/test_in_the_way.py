@@ -165,4 +165,5 @@ def test_a_statement_that_takes_too_long(day, hasty, session):
     assert day.fails("roles: create user", "it took too long; raise statement_timeout").changes == {}
     somebody.session.rollback()
     hasty.endpoint.update(statement_timeout=600)
+    day.declare()
     day.heals()
