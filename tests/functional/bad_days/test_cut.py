@@ -165,10 +165,10 @@ def test_while_a_database_is_dumped_to_be_dropped(day, cluster):
     assert day.apply(test=True).changes == {"databases": {"shop": ["dump, then drop"]}}
 
 
-def test_salt_is_killed(day, script, watcher):
+def test_salt_is_killed(day, script, watcher, tmp_path):
     """The server, from 14 on, ends what the dead process had begun, and the next run does it."""
     day.minion.hold(day.tree)
-    call = day.minion.start("state.highstate")
+    call = day.minion.start("state.highstate", TMPDIR=str(tmp_path))
     backend = watcher.wait_for_a_waiter()
     call.kill()
     if watcher.session.server_version < 140000:
