@@ -8,16 +8,20 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT / "_utils")]
 
 
-def load(kind):
-    """Import Salt's module of this kind as the wheel calls it: the two files have the same name."""
-    name = f"pgpillar_salt.{kind}s.pg_access"
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"_{kind}s" / "pg_access.py")
+MODULES = ("pg_access", "pgbouncer", "node_secret", "pg_client")  # the execution and the state modules alike
+
+
+def load(kind, module):
+    """Import Salt's module of this kind as the wheel calls it: both kinds have files of the same name."""
+    name = f"pgpillar_salt.{kind}s.{module}"
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"_{kind}s" / f"{module}.py")
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
 
 
-load("module")
-load("state")
+for module in MODULES:
+    load("module", module)
+    load("state", module)
 
 import pgpillar  # noqa: E402  (found on the path that is set above)
 

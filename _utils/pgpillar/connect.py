@@ -10,14 +10,14 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg2
 from psycopg2 import errors
 from psycopg2.extensions import libpq_version
 
-from pgpillar.model import Endpoint, Secret, Trouble
+from pgpillar.model import SYSTEM_CAS, Endpoint, Secret, Trouble
 
-SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 NO_PASSFILE = f"{os.devnull}/none"  # not devnull itself: libpq would complain of it at each connection
 
 
@@ -30,6 +30,13 @@ def gateway(endpoint: Endpoint, application: str = "pgpillar") -> Iterator[Gatew
     """A way in to the cluster. The CA stands in a file for as long as it is open."""
     with _ca_file(endpoint) as ca:
         yield Gateway(endpoint, ca, application)
+
+
+def ca_of(endpoint: Endpoint) -> str:
+    """The certificates that a cluster's servers are verified against, as PEM."""
+    if endpoint.is_socket:
+        return ""
+    return endpoint.ca or Path(endpoint.ca_file or SYSTEM_CAS).read_text()
 
 
 @contextmanager

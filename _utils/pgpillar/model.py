@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 PUBLIC = "public"  # PostgreSQL reserves the name, so no role can be called this
 LATEST = "latest"
+SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 EVERYWHERE = ""  # the schema of a default grant that holds in every schema
 BY_OWNER = ""  # the grantor of a grant that the owner of the object made
 
@@ -173,6 +174,14 @@ class Cluster:
         return frozenset(name for name, role in self.roles.items() if role.state == PRESENT) | {PUBLIC}
 
 
+class Place(NamedTuple):
+    """A server: the name that its certificate is verified against, and the address to dial."""
+
+    host: str
+    port: int = 5432
+    hostaddr: str | None = None
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """How to reach a cluster as its admin."""
@@ -193,6 +202,8 @@ class Endpoint:
     statement_timeout: int = 600
     wait_for_others: int = 300
     dumps: str = "/var/backups/pgpillar"
+    discovery: str = "static"
+    replicas: tuple[Place, ...] = ()
 
     @property
     def is_socket(self) -> bool:

@@ -19,6 +19,7 @@ from pgpillar.model import (
     Endpoint,
     Extension,
     Membership,
+    Place,
     Role,
     Schema,
     Trouble,
@@ -27,6 +28,7 @@ from pgpillar.shape import (
     Address,
     Choice,
     Either,
+    Flag,
     Key,
     Kind,
     ListOf,
@@ -39,6 +41,7 @@ from pgpillar.shape import (
     Path,
     Problem,
     Reserved,
+    Scalar,
     Section,
     Settings,
     Text,
@@ -49,6 +52,7 @@ ROOT = Path(("postgresql",))
 ROLE_NAME = Reserved(("public", "none"), "a role name")
 SCHEMA_NAME = Reserved(("information_schema",), "a schema name")
 DATABASE_NAME = Reserved(("template0", "template1"), "a database name", prefixes=())
+POOL_NAME = Reserved(("pgbouncer",), "the name of a pool", prefixes=())
 HOST = r"/[^\s,]*|[\w.:-]+"  # no URL, for it may hold a password
 SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 PEM = r"(?s)\s*-----BEGIN CERTIFICATE-----.+-----END CERTIFICATE-----\s*"
@@ -110,6 +114,15 @@ ADMIN = Section(
     expected="a user or a mapping",
 )
 
+REPLICA = Section(
+    {
+        "host": Key(Text("a host name", HOST), "the name its certificate is verified against", required=True),
+        "port": Key(Number(1, 65535), "its port", 5432),
+        "hostaddr": Key(Address(), "the address to dial"),
+    },
+    short="host",
+)
+
 CLUSTER = Section(
     {
         "host": Key(
@@ -127,6 +140,7 @@ CLUSTER = Section(
         "discovery": Key(
             Choice("static", "mine", "consul"), "where its primary and replicas are found", "static"
         ),
+        "replicas": Key(ListOf(REPLICA), "its replicas, where discovery is static", ()),
         "lock_timeout": Key(Number(1, 3600), "seconds to wait for a lock on an object", 10),
         "statement_timeout": Key(Number(1, 86400), "seconds that one statement may take", 600),
         "wait_for_others": Key(Number(0, 86400), "seconds to wait for another highstate to finish", 300),
@@ -181,6 +195,7 @@ USER = Section(
     {
         "password": Key(Password(), "its password; keep it in a secrets file"),
         "run_as": Key(Text("a system user"), "the system user that may read its client files"),
+        "direct": Key(Flag(), "whether it may bypass the pool, and so know its real password", False),
         "valid_until": Key(Moment(), "when its password ends"),
         "connection_limit": Key(LIMIT, "how many connections it may have; -1 for any number", -1),
         "attributes": Key(
@@ -200,9 +215,23 @@ POOL = Section(
         "user": Key(ROLE_NAME, "the user it logs in as", required=True),
         "target": Key(Choice("primary", "replica"), "primary or replica", "primary"),
         "mode": Key(
-            Choice("session", "transaction", "statement"), "when a connection is given back", "transaction"
+            Choice("session", "transaction", "statement"),
+            "when a connection is given back; pgbouncer's pool_mode, which is transaction, if left out",
         ),
         "size": Key(Number(1, 100000), "how many server connections it may hold"),
+    }
+)
+
+PGBOUNCER = Section(
+    {
+        "port": Key(
+            Number(1, 65535), "the port it listens on, on the loopback and in its socket's name", 6432
+        ),
+        "settings": Key(
+            MapOf(Text("a setting of pgbouncer", r"[a-z0-9_]+"), Scalar()),
+            "any other setting, by pgbouncer's own name",
+            NOTHING,
+        ),
     }
 )
 
@@ -212,7 +241,10 @@ TREE = Section(
         "databases": Key(MapOf(DATABASE_NAME, DATABASE), "database: owner", NOTHING),
         "users": Key(MapOf(ROLE_NAME, USER), "user: {password: …}", NOTHING),
         "groups": Key(MapOf(ROLE_NAME, GROUP), "group: {access: …}", NOTHING),
-        "pools": Key(MapOf(Name(), POOL), "pool: {database, user, …}", NOTHING),
+        "pools": Key(MapOf(POOL_NAME, POOL), "pool: {database, user, …}", NOTHING),
+        "pgbouncer": Key(
+            PGBOUNCER, "how the pgbouncer of an app node is set", PGBOUNCER.read({}, Path(), Notes())
+        ),
     }
 )
 
@@ -220,7 +252,7 @@ TREE = Section(
 def read(tree: Mapping) -> dict[str, Declared]:
     """Each declared cluster, by name. ``tree`` is what stands under ``postgresql`` in pillar."""
     notes = Notes()
-    declared = _Reader(TREE.read(tree, ROOT, notes), notes).clusters()
+    declared = Reader(TREE.read(tree, ROOT, notes), notes).clusters()
     if notes.problems:
         raise PillarError(notes.problems)
     return declared
@@ -242,7 +274,7 @@ def _is_for(entry: object, minion: str) -> bool:
     return not named or minion in (named if isinstance(named, list) else [named])
 
 
-class _Reader:
+class Reader:
     """Reads a pillar whose values have the right shape: here is settled what they say of each other."""
 
     def __init__(self, tree: Mapping, notes: Notes):
@@ -260,7 +292,7 @@ class _Reader:
         at = self._whereabouts()
         self._check_meetings(at)
         return {
-            name: Declared(self._endpoint(name, entry), self._cluster(name, entry, at))
+            name: Declared(self.endpoint(name), self._cluster(name, entry, at))
             for name, entry in self.tree["clusters"].items()
         }
 
@@ -347,14 +379,14 @@ class _Reader:
             return said
         if entry["state"] == ABSENT or len(clusters) == 1:
             return set(clusters)
-        found = used[name].union(*(used[group] for group in self._groups_above(name))) - {None}
+        found = used[name].union(*(used[group] for group in self.groups_above(name))) - {None}
         if not found and clusters:
             self.notes.add(
                 path, f"nothing says which cluster {name!r} is on", "add cluster: " + " or ".join(clusters)
             )
         return found
 
-    def _groups_above(self, name: str) -> set[str]:
+    def groups_above(self, name: str) -> set[str]:
         above, todo = set(), [name]
         while todo:
             groups = set(self.roles.get(todo.pop(), {"groups": ()})["groups"]) - above
@@ -400,7 +432,7 @@ class _Reader:
             self.notes.add(path, f"there is no group {group!r}", f"declare it in postgresql:groups ({known})")
         elif self.tree["groups"][group]["state"] == ABSENT:
             self.notes.add(path, f"group {group!r} is to be absent", "take it out, or let the group stay")
-        elif name in {group, *self._groups_above(group)}:
+        elif name in {group, *self.groups_above(group)}:
             self.notes.add(
                 path, f"{name!r} would be a member of itself through {group!r}", "take one of the two out"
             )
@@ -456,8 +488,8 @@ class _Reader:
 
     # The model
 
-    def _endpoint(self, name: str, entry: Mapping) -> Endpoint:
-        path = ROOT / "clusters" / name
+    def endpoint(self, name: str) -> Endpoint:
+        entry, path = self.tree["clusters"][name], ROOT / "clusters" / name
         admin = entry["admin"] or ADMIN.read({}, path, Notes())
         socket = (entry["host"] or "").startswith("/")
         self._check_tls(entry, path, socket)
@@ -467,7 +499,8 @@ class _Reader:
                 self._role_path(role), f"{role!r} is the admin of cluster {name!r}", "choose another name"
             )
         keys = {field.name for field in dataclasses.fields(Endpoint)} & set(CLUSTER.keys)
-        return Endpoint(**{key: entry[key] for key in keys}, **admin)
+        replicas = tuple(Place(**replica) for replica in entry["replicas"])
+        return Endpoint(**{**{key: entry[key] for key in keys}, "replicas": replicas}, **admin)
 
     def _check_home(self, cluster: str, admin: Mapping) -> None:
         home = admin["database"]
@@ -540,7 +573,7 @@ class _Reader:
 
     def _check_circles(self, members: Mapping[str, set[str]]) -> None:
         for role, inside in members.items():
-            if role in inside and role not in self._groups_above(role):
+            if role in inside and role not in self.groups_above(role):
                 message = f"{role!r} would be a member of itself through what it owns"
                 self.notes.add(self._role_path(role), message, "take out one of the accesses")
 

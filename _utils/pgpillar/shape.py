@@ -208,6 +208,24 @@ class Address(Kind):
             return self.refuse(value, path, notes, "write for example 192.0.2.10; a name belongs in 'host'")
 
 
+class Scalar(Kind):
+    """A text, a number or a switch, as the text of a configuration file."""
+
+    expected = "a text or a number in one line"
+
+    def read(self, value, path, notes):
+        if isinstance(value, (str, int, float)) and not set(str(value)) & set("\0\r\n"):
+            return guc.canonical("", value)[1]
+        return self.refuse(value, path, notes)
+
+
+class Flag(Kind):
+    expected = "true or false"
+
+    def read(self, value, path, notes):
+        return value if isinstance(value, bool) else self.refuse(value, path, notes)
+
+
 class Password(Kind):
     """A password or a SCRAM verifier. Newlines are refused: no passfile can hold them."""
 

@@ -1,6 +1,7 @@
 """Directives that are written by the code they tell of, so that a page and the code cannot disagree.
 
 ``pillar-keys``      the keys of a section of pillar, from its table in pgpillar.pillar
+``settings-elsewhere``  the settings of pgbouncer that are not given by that name, from pgpillar.node
 ``access-levels``    what each level grants, from pgpillar.access
 ``advice``           what pgpillar says to a complaint of the server or of libpq, from pgpillar.connect
 ``pillar-change``    pillar (before, ``---``, after), and what the plan from the one to the other is
@@ -16,7 +17,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-from pgpillar import access, connect, pillar, text
+from pgpillar import access, connect, node, pillar, text
 from pgpillar.model import Cluster
 from pgpillar.plan import plan
 from pgpillar.shape import Either, ListOf, MapOf, Section
@@ -26,12 +27,14 @@ SECTIONS = {
     "tree": pillar.TREE,
     "cluster": pillar.CLUSTER,
     "admin": pillar.ADMIN,
+    "replica": pillar.REPLICA,
     "database": pillar.DATABASE,
     "schema": pillar.SCHEMA,
     "extension": pillar.Extensions._one,
     "user": pillar.USER,
     "group": pillar.GROUP,
     "pool": pillar.POOL,
+    "pgbouncer": pillar.PGBOUNCER,
 }
 
 
@@ -79,6 +82,12 @@ class PillarKeys(FromCode):
         keys = SECTIONS[self.arguments[0]].keys
         rows = [(f"``{name}``", wanted(key.kind), default(key), key.help) for name, key in keys.items()]
         return table(("key", "value", "if left out", "what it is"), rows)
+
+
+class SettingsElsewhere(FromCode):
+    def lines(self):
+        rows = [(f"``{name}``", where) for name, where in node.ELSEWHERE.items()]
+        return table(("setting", "what is said about it"), rows)
 
 
 def wanted(kind):
@@ -222,6 +231,7 @@ def exists(path, test):
 
 DIRECTIVES = {
     "pillar-keys": PillarKeys,
+    "settings-elsewhere": SettingsElsewhere,
     "access-levels": AccessLevels,
     "advice": Advice,
     "pillar-change": PillarChange,

@@ -89,9 +89,11 @@ class Minion:
 
     def apply(self, tree, test=False, cluster="main"):
         """Apply postgresql.admin with ``tree`` as its pillar, and return the verdict on a cluster."""
-        pillar = {"postgresql": tree}
-        returned = self._caller.cmd("state.sls", "postgresql.admin", pillar=pillar, test=test)
-        return verdict(returned, cluster)
+        return verdict(self.returned("postgresql.admin", tree, test), cluster)
+
+    def returned(self, name, tree, test=False):
+        """Apply any states with ``tree`` as their pillar, and return all that they returned."""
+        return self._caller.cmd("state.sls", name, pillar={"postgresql": tree}, test=test)
 
     # As people do
 

@@ -1,0 +1,109 @@
+"""
+What the applications of this node reach their databases with
+=============================================================
+
+For each user of the node a ``pg_service.conf``, a passfile, and an environment file for each way to a
+database, which only its own system user may read; for each cluster the CA of its servers.
+"""
+
+import pwd
+from contextlib import contextmanager
+
+from salt.exceptions import CommandExecutionError
+
+from pgpillar import client, discovery, keep, node, node_secret
+from pgpillar.files import Guard
+from pgpillar.model import Trouble
+from pgpillar.paths import Paths, file_name
+
+__virtualname__ = "pg_client"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def users():
+    """
+    The users that this node has the secrets of and pools for.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pg_client.users
+    """
+    with _told():
+        return sorted(_node().clients)
+
+
+def plan(root=""):
+    """
+    The files that ``configure`` would write or remove, and why. Nothing of what is in them is told.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pg_client.plan
+    """
+    with _told():
+        return _keeper(root).faults()
+
+
+def configure(root=""):
+    """
+    Write the files of every user of this node, and remove those of users that it has no more.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pg_client.configure
+    """
+    with _told():
+        keeper = _keeper(root)
+        faults = keeper.faults()
+        keeper.mend()
+        return faults
+
+
+def _node():
+    return node.read(__pillar__.get("postgresql", {}))
+
+
+def _keeper(root):
+    paths, wanted = Paths(root), _node()
+    servers = discovery.of_pools(wanted, __grains__["id"], __salt__["mine.get"])
+    kept = {
+        client.ca_path(name, paths.certs): keep.Kept(endpoint.ca, Guard(0o644))
+        for name, endpoint in wanted.endpoints.items()
+        if endpoint.ca
+    }
+    for user, who in wanted.clients.items():
+        secret = node_secret.read(user, paths.secrets)
+        guard = Guard(0o400, _account(user, who.run_as))
+        ways = client.ways(wanted, user, secret, paths.sockets, servers, paths.certs)
+        texts = client.texts(f"{paths.clients}/{file_name(user)}", ways)
+        kept |= {path: keep.Kept(text, guard) for path, text in texts.items()}
+    return keep.Keeper(paths.clients, kept)
+
+
+def _account(user, run_as):
+    """Who may read the files of a user: root alone, where pillar does not say."""
+    try:
+        return pwd.getpwnam(run_as or "root").pw_name
+    except KeyError:
+        raise CommandExecutionError(
+            f"postgresql:users:{user}:run_as: there is no system user {run_as!r} on this node; "
+            "let the application's own states make it before postgresql.client"
+        ) from None
+
+
+@contextmanager
+def _told():
+    """Trouble comes out as Salt's own error."""
+    try:
+        yield
+    except Trouble as trouble:
+        raise CommandExecutionError(str(trouble)) from None

@@ -1,0 +1,232 @@
+"""
+The pgbouncer of this node, by its admin console
+================================================
+
+Everything goes over its Unix socket, as the system user that pgbouncer runs as; no shell, and no password.
+
+:depends: psycopg2 in Salt's own Python; the state ``postgresql.psycopg2`` puts it there
+"""
+
+import importlib
+import importlib.util
+from contextlib import contextmanager
+
+from salt.exceptions import CommandExecutionError
+
+from pgpillar import discovery, node, node_secret
+from pgpillar.model import Trouble
+from pgpillar.paths import Paths
+
+__virtualname__ = "pgbouncer"
+
+SOCKETS, PORT, USER = Paths().sockets, 6432, "postgres"
+TABLES = (
+    "clients",
+    "config",
+    "databases",
+    "dns_hosts",
+    "lists",
+    "pools",
+    "servers",
+    "stats",
+    "users",
+    "version",
+)
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def show(what, sockets=SOCKETS, port=PORT, user=USER):
+    """
+    One of the console's tables: clients, config, databases, dns_hosts, lists, pools, servers, stats, users or
+    version.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.show databases
+    """
+    if what not in TABLES:
+        raise CommandExecutionError(f"there is no table {what!r}; known are: {', '.join(TABLES)}")
+    return _ask(f"SHOW {what.upper()}", sockets, port, user)
+
+
+def pools(sockets=SOCKETS, port=PORT, user=USER):
+    """
+    The pools of this node, by name: where each leads, as whom, and how busy it is.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.pools
+    """
+    busy = {row["database"]: row for row in show("pools", sockets, port, user)}
+    return {
+        row["name"]: {
+            **{key: row[key] for key in ("host", "port", "database", "force_user", "pool_size")},
+            **{
+                key: busy.get(row["name"], {}).get(key, 0)
+                for key in ("cl_active", "cl_waiting", "sv_active", "sv_idle")
+            },
+        }
+        for row in show("databases", sockets, port, user)
+        if row["name"] != "pgbouncer"
+    }
+
+
+def version(sockets=SOCKETS, port=PORT, user=USER):
+    """
+    The version of the pgbouncer that runs.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.version
+    """
+    return show("version", sockets, port, user)[0]["version"]
+
+
+def check(sockets=SOCKETS, port=PORT, user=USER):
+    """
+    Whether pgbouncer runs and answers.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.check
+    """
+    with _bouncer() as bouncer:
+        return bouncer.Console(sockets, port, user).is_up
+
+
+def plan(root="", user=USER):
+    """
+    What ``configure`` would change now: pools, settings, users with a new password, files, and no secret.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.plan
+    """
+    with _rollout(root, user) as rollout:
+        return rollout.changes()
+
+
+def configure(root="", user=USER):
+    """
+    Give pgbouncer the pools that pillar wants: tried on a scratch instance, put in place, reloaded, compared.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.configure
+    """
+    with _rollout(root, user) as rollout:
+        changes = rollout.changes()
+        if changes:
+            rollout.run()
+        return changes
+
+
+def reload(sockets=SOCKETS, port=PORT, user=USER):
+    """
+    Have pgbouncer read its files again.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.reload
+    """
+    _ask("RELOAD", sockets, port, user)
+    return True
+
+
+def reconnect(pool=None, sockets=SOCKETS, port=PORT, user=USER):
+    """
+    Open new server connections, of one pool or of all, as soon as clients are done with the old ones.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.reconnect shop
+    """
+    return _command("RECONNECT", pool, sockets, port, user)
+
+
+def pause(pool=None, sockets=SOCKETS, port=PORT, user=USER):
+    """
+    Let clients finish what they are at, then have them wait.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.pause shop
+    """
+    return _command("PAUSE", pool, sockets, port, user)
+
+
+def resume(pool=None, sockets=SOCKETS, port=PORT, user=USER):
+    """
+    Let paused clients go on.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.resume shop
+    """
+    return _command("RESUME", pool, sockets, port, user)
+
+
+def _command(verb, pool, sockets, port, user):
+    if pool is not None and not node.PLAIN.fullmatch(pool):
+        raise CommandExecutionError(f"{pool!r} is not the name of a pool")
+    _ask(f'{verb} "{pool}"' if pool else verb, sockets, port, user)
+    return True
+
+
+def _ask(command, sockets, port, user):
+    with _bouncer() as bouncer:
+        return bouncer.Console(sockets, port, user).ask(command)
+
+
+@contextmanager
+def _rollout(root, user):
+    with _bouncer() as bouncer:
+        from pgpillar import connect, rollout
+
+        paths, wanted = Paths(root), node.read(__pillar__.get("postgresql", {}))
+        made = rollout.Wanted(
+            wanted,
+            discovery.of_pools(wanted, __grains__["id"], __salt__["mine.get"]),
+            {client: node_secret.read(client, paths.secrets) for client in wanted.clients},
+            tuple(filter(None, map(connect.ca_of, wanted.endpoints.values()))),
+        )
+        yield rollout.Rollout(bouncer.Installation(paths.pgbouncer, user), made, paths)
+
+
+@contextmanager
+def _bouncer():
+    """The part of the engine that needs psycopg2. Trouble, with files too, comes out as Salt's own error."""
+    importlib.invalidate_caches()
+    if importlib.util.find_spec("psycopg2") is None:
+        raise CommandExecutionError(
+            "psycopg2 is missing in Salt's own Python; the state postgresql.psycopg2 puts it there"
+        )
+    from pgpillar import bouncer
+
+    try:
+        yield bouncer
+    except (Trouble, OSError) as trouble:
+        raise CommandExecutionError(str(trouble)) from None

@@ -1,0 +1,129 @@
+"""The pgbouncer of a node: its console, and the directory of its files."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+
+from pgpillar import files, pgbouncer
+from pgpillar.connect import NO_PASSFILE, ClusterError, effective_user
+from pgpillar.files import Guard
+from pgpillar.pgbouncer import INI
+
+LIVE = "live"
+KEPT = 2  # generations
+
+
+class BouncerError(ClusterError):
+    """What is wrong with the pgbouncer of this node."""
+
+
+class Console:
+    """The admin console. It lets in, without a password, who runs as the same system user."""
+
+    def __init__(self, sockets: str, port: int, user: str):
+        self.where = {"host": sockets, "port": port, "user": "pgbouncer", "dbname": "pgbouncer"}
+        self.user = user if os.geteuid() == 0 else None
+
+    def ask(self, command: str) -> list[dict[str, object]]:
+        """One command, and the rows that it answers."""
+        try:
+            with effective_user(self.user):
+                connection = psycopg2.connect(**self.where, connect_timeout=5, passfile=NO_PASSFILE)
+            with closing(connection):
+                connection.autocommit = True
+                with connection.cursor() as cursor:
+                    cursor.execute(command)
+                    names = [column.name for column in cursor.description or ()]
+                    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()] if names else []
+        except psycopg2.Error as error:
+            raise BouncerError(f"pgbouncer did not take {command!r}: {str(error).strip()}") from None
+
+    @property
+    def is_up(self) -> bool:
+        try:
+            return bool(self.ask("SHOW VERSION"))
+        except BouncerError:
+            return False
+
+    def settings(self) -> dict[str, str]:
+        return {row["key"]: row["value"] for row in self.ask("SHOW CONFIG")}
+
+    def databases(self) -> dict[str, dict]:
+        return {row["name"]: row for row in self.ask("SHOW DATABASES")}
+
+
+class Installation:
+    """The directory of a pgbouncer, with its generations; ``live`` leads to the one in use."""
+
+    def __init__(self, directory: str, user: str):
+        self.directory, self.user = Path(directory), user
+
+    @property
+    def live(self) -> Path:
+        return self.directory / LIVE
+
+    def path(self, name: str) -> Path:
+        return self.directory / "generations" / name
+
+    def texts(self) -> dict[str, str]:
+        """What stands in the live files; nothing where there are none, or not all."""
+        try:
+            return {name: (self.live / name).read_text() for name in pgbouncer.FILES}
+        except OSError:
+            return {}
+
+    def is_sound(self) -> bool:
+        """Whether the files lead where they should, and only those may read them who should."""
+        include = self.directory / INI
+        ours = [include, *(self.live / name for name in pgbouncer.FILES)]
+        try:
+            return include.read_text() == self._include() and all(map(self._is_guarded, ours))
+        except OSError:
+            return False
+
+    def _is_guarded(self, path: Path) -> bool:
+        return files.fault_of_guard(path, self._guard(0o640)) is None
+
+    def _guard(self, mode: int) -> Guard:
+        return Guard(mode, "root", grp.getgrgid(pwd.getpwnam(self.user).pw_gid).gr_name)
+
+    def write(self, name: str, texts: Mapping[str, str]) -> None:
+        """Write a generation beside the live one."""
+        beside = self.path(f".{name}.{os.getpid()}")
+        shutil.rmtree(beside, ignore_errors=True)
+        files.make_directory(self.directory, self._guard(0o755))
+        files.make_directory(self.path(""), self._guard(0o750))
+        files.make_directory(beside, self._guard(0o750))
+        for file, text in texts.items():
+            files.write(beside / file, text, self._guard(0o640))
+        shutil.rmtree(self.path(name), ignore_errors=True)
+        beside.rename(self.path(name))
+
+    def switch(self, name: str) -> None:
+        """Let ``live`` lead to a generation, and pgbouncer.ini to ``live``. Either is done in one step."""
+        beside = self.directory / f".live.{os.getpid()}"
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(Path("generations") / name)
+        beside.replace(self.live)
+        files.write(self.directory / INI, self._include(), self._guard(0o640))
+
+    def current(self) -> str | None:
+        return self.live.readlink().name if self.live.is_symlink() else None
+
+    def tidy(self) -> None:
+        """Remove generations that nobody needs, and what a run that was cut off left."""
+        kept = {self.current()}
+        others = sorted(self.path("").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in [path for path in others if path.name not in kept][KEPT - 1 :]:
+            shutil.rmtree(path)
+
+    def _include(self) -> str:
+        return f";; Written by pgpillar; what is in force stands there.\n%include {self.live}/{INI}\n"

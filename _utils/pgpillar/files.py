@@ -1,0 +1,67 @@
+"""Files that are whole or not there, and that only those can read who should."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import secrets
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Guard(NamedTuple):
+    """Who owns a file, and who may do what with it. Without root's rights, the owner is who we are."""
+
+    mode: int
+    user: str = "root"
+    group: str | None = None  # None: the user's own
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        if os.geteuid():
+            return os.geteuid(), os.getegid()
+        account = pwd.getpwnam(self.user)
+        return account.pw_uid, grp.getgrnam(self.group).gr_gid if self.group else account.pw_gid
+
+
+def fault(path: Path, text: str, guard: Guard) -> str | None:
+    """What is wrong with a file, in words that show nothing of it. What is no file is never opened."""
+    if not os.path.lexists(path):
+        return "new"
+    return fault_of_guard(path, guard) or _fault_of_text(path, text)
+
+
+def _fault_of_text(path: Path, text: str) -> str | None:
+    return None if path.read_bytes() == text.encode() else "changed"
+
+
+def fault_of_guard(path: Path, guard: Guard) -> str | None:
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        return "not a file of its own"
+    if stat.S_IMODE(found.st_mode) != guard.mode:
+        return f"mode {stat.S_IMODE(found.st_mode):04o} → {guard.mode:04o}"
+    return None if (found.st_uid, found.st_gid) == guard.ids else f"owner → {guard.user}"
+
+
+def write(path: Path, text: str, guard: Guard) -> None:
+    """Put a file in its place in one step. Until then nobody else can read it."""
+    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
+    try:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fchown(file.fileno(), *guard.ids)
+            os.fchmod(file.fileno(), guard.mode)
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def make_directory(path: Path, guard: Guard) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    os.chown(path, *guard.ids)
+    path.chmod(guard.mode)

@@ -1,0 +1,58 @@
+"""A set of files that is kept as wanted: what is wrong is written, what nobody wants any more goes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pgpillar import files
+from pgpillar.files import Guard
+
+
+class Kept(NamedTuple):
+    text: str
+    guard: Guard
+
+
+class Keeper:
+    """``directory`` is the keeper's own: each folder in it belongs to whom its files belong to."""
+
+    def __init__(self, directory: str, wanted: Mapping[str, Kept]):
+        self.directory, self.wanted = Path(directory), {Path(path): kept for path, kept in wanted.items()}
+
+    def faults(self) -> dict[str, str]:
+        """What is wrong, by path; nothing of what is in a file is told."""
+        found = {path: files.fault(path, *kept) for path, kept in self.wanted.items()}
+        found |= dict.fromkeys(self._strangers(), "gone")
+        return {str(path): fault for path, fault in sorted(found.items()) if fault}
+
+    def mend(self) -> None:
+        for path, kept in self.wanted.items():
+            if files.fault(path, *kept):
+                self._make_way_for(path, kept.guard)
+                files.write(path, *kept)
+        for path in self._strangers():
+            _remove(path)
+
+    def _make_way_for(self, path: Path, guard: Guard) -> None:
+        if self.directory in path.parents:
+            files.make_directory(self.directory, Guard(0o755))
+            files.make_directory(path.parent, guard._replace(mode=0o500))
+            if path.is_dir():
+                _remove(path)
+
+    def _strangers(self) -> list[Path]:
+        """What lies in the keeper's own directory and is not wanted there: whole folders first."""
+        if not self.directory.exists():
+            return []
+        folders = {path.parent for path in self.wanted}
+        found = [path for path in self.directory.iterdir() if path not in folders]
+        for folder in folders & set(self.directory.iterdir()):
+            found += [path for path in folder.iterdir() if path not in self.wanted]
+        return sorted(found)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -1,0 +1,191 @@
+"""Pillar of an app node to model: the pools of those users whose secrets the node has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pgpillar import scram
+from pgpillar.model import PRESENT, Endpoint, Secret
+from pgpillar.pillar import ROOT, TREE, PillarError, Reader
+from pgpillar.shape import Notes
+
+PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
+
+# Settings of pgbouncer that pillar does not give by this name, and where it says the same
+ELSEWHERE = {
+    "auth_file": "pgpillar keeps the passwords of this node itself",
+    "auth_hba_file": "pgpillar says itself who may use which pool",
+    "auth_type": "pgpillar says itself who may use which pool",
+    "listen_port": "say it in postgresql:pgbouncer:port",
+    "logfile": "pgpillar says itself where it is",
+    "pidfile": "pgpillar says itself where it is",
+    "server_tls_ca_file": "say it in postgresql:clusters, as ca or ca_file",
+    "server_tls_sslmode": "say it in postgresql:clusters, as sslmode",
+    "unix_socket_dir": "pgpillar says itself where it is",
+}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A name under which an application of this node reaches a database, and as whom."""
+
+    name: str
+    cluster: str
+    database: str
+    user: str
+    password: Secret = field(repr=False)
+    target: str = "primary"
+    mode: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Client:
+    """A user of this node."""
+
+    run_as: str | None  # the system user that may read its files
+    direct: bool  # it may bypass the pool
+
+
+@dataclass(frozen=True)
+class Node:
+    pools: Mapping[str, Pool]
+    clients: Mapping[str, Client]
+    endpoints: Mapping[str, Endpoint]
+    port: int
+    settings: Mapping[str, str]
+
+
+def read(tree: Mapping) -> Node:
+    """What an app node is to have. That it does not know the secrets of other roles is no fault here."""
+    notes = Notes()
+    node = _Pools(Reader(TREE.read(tree, ROOT, notes), notes)).node()
+    if notes.problems:
+        raise PillarError(notes.problems)
+    return node
+
+
+class _Pools:
+    """The pools of a node: those that pillar names, and one for each database that a user of it may use."""
+
+    def __init__(self, reader: Reader):
+        self.reader, self.tree, self.notes = reader, reader.tree, reader.notes
+        self.usable = {user: set(self._usable(user)) for user in self._users()}
+
+    def node(self) -> Node:
+        pools = {pool.name: pool for pool in self._all()}
+        self._check(pools)
+        return Node(
+            pools=pools,
+            clients={pool.user: self._client(pool.user) for pool in pools.values()},
+            endpoints={
+                name: self.reader.endpoint(name)
+                for name in sorted({pool.cluster for pool in pools.values() if pool.cluster})
+            },
+            **self.tree["pgbouncer"],
+        )
+
+    def _client(self, user: str) -> Client:
+        entry = self.tree["users"][user]
+        return Client(entry["run_as"], entry["direct"])
+
+    def _users(self) -> Iterator[str]:
+        """Those whose password this node has; the others are of other nodes."""
+        for user, entry in self.tree["users"].items():
+            if entry["state"] == PRESENT and entry["password"]:
+                yield user
+
+    def _usable(self, user: str) -> Iterator[str]:
+        """The databases that a user may connect to, by itself or through its groups."""
+        names = {user, *self.reader.groups_above(user)}
+        for database, entry in self.tree["databases"].items():
+            owners = {entry["owner"], *(schema["owner"] for schema in entry["schemas"].values())}
+            given = {access.role for access, _ in self.reader.access.get(database, ())}
+            if entry["state"] == PRESENT and names & (owners | given):
+                yield database
+
+    def _all(self) -> Iterator[Pool]:
+        explicit = [pool for pool in map(self._explicit, self.tree["pools"]) if pool]
+        yield from explicit
+        covered = {(pool.database, pool.user) for pool in explicit}
+        taken = {pool.name: pool.user for pool in explicit}
+        for user, databases in sorted(self.usable.items()):
+            for database in sorted(databases):
+                if (database, user) not in covered and self._is_free(database, user, taken):
+                    yield self._pool(database, {"database": database, "user": user})
+
+    def _is_free(self, name: str, user: str, taken: dict[str, str]) -> bool:
+        if name not in taken:
+            taken[name] = user
+            return True
+        self.notes.add(
+            ROOT / "pools",
+            f"{taken[name]!r} and {user!r} would both have a pool called {name!r} on this node",
+            f"name one, for example {name}_{user}: {{database: {name}, user: {user}}}",
+        )
+        return False
+
+    def _explicit(self, name: str) -> Pool | None:
+        entry, path = self.tree["pools"][name], ROOT / "pools" / name
+        if entry["user"] not in self.usable:
+            return None  # a pool of other nodes
+        if entry["database"] not in self.tree["databases"]:
+            self.notes.add(
+                path / "database", f"there is no database {entry['database']!r}", "declare it first"
+            )
+            return None
+        if entry["database"] not in self.usable[entry["user"]]:
+            where = ROOT / "databases" / entry["database"] / "access"
+            message = f"{entry['user']!r} has no access to database {entry['database']!r}"
+            self.notes.add(path / "user", message, f"give it some in {where}")
+            return None
+        return self._pool(name, entry)
+
+    def _pool(self, name: str, entry: Mapping) -> Pool:
+        password = self.tree["users"][entry["user"]]["password"]
+        if scram.is_verifier(password.reveal()):
+            path = ROOT / "users" / entry["user"] / "password"
+            self.notes.add(path, "pgbouncer cannot log in with a verifier", "put the password itself there")
+        same = {key: entry.get(key) for key in ("mode", "size")}
+        target = entry.get("target") or "primary"
+        cluster = self.reader.cluster_of[entry["database"]] or ""
+        return Pool(name, cluster, entry["database"], entry["user"], password, target, **same)
+
+    def _check(self, pools: Mapping[str, Pool]) -> None:
+        """What pgbouncer cannot be told."""
+        self._check_sslmodes(pools)
+        self._check_settings()
+        for pool in pools.values():
+            self._check_name(pool)
+        for path, name in self._named(pools):
+            if set(name) & set("\r\n"):
+                self.notes.add(
+                    path, f"{name!r} holds a line break, which no file of pgbouncer can", "take it out"
+                )
+
+    def _check_sslmodes(self, pools: Mapping[str, Pool]) -> None:
+        modes = {self.tree["clusters"][p.cluster]["sslmode"]: p for p in pools.values() if p.cluster}
+        if len(modes) > 1:
+            told = " and ".join(f"{pool.name!r} ({mode})" for mode, pool in sorted(modes.items()))
+            message = (
+                f"pools {told} of this node differ in sslmode, and pgbouncer has one for all its servers"
+            )
+            self.notes.add(ROOT / "clusters", message, "use one sslmode, verify-full if you can")
+
+    def _check_settings(self) -> None:
+        for setting in self.tree["pgbouncer"]["settings"].keys() & ELSEWHERE.keys():
+            path = ROOT / "pgbouncer" / "settings" / setting
+            self.notes.add(path, "this is not set here", ELSEWHERE[setting])
+
+    def _check_name(self, pool: Pool) -> None:
+        if not PLAIN.fullmatch(pool.name):
+            takes = "pgbouncer takes letters, digits, '_', '.' and '-' in the name of a pool"
+            fix = f"name it, for example app: {{database: {pool.database}, user: {pool.user}}}"
+            self.notes.add(ROOT / "pools", f"{takes}, not {pool.name!r}", fix)
+
+    def _named(self, pools: Mapping[str, Pool]):
+        for pool in pools.values():
+            yield ROOT / "databases" / pool.database, pool.database
+            yield ROOT / "users" / pool.user, pool.user

@@ -1,0 +1,184 @@
+"""From one generation of pgbouncer's files to the next. What does not work is never put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from pgpillar import files, hosts, pgbouncer, trial
+from pgpillar.bouncer import BouncerError, Console, Installation
+from pgpillar.connect import ClusterError, gateway
+from pgpillar.files import Guard
+from pgpillar.model import Place, Secret
+from pgpillar.node import Node, Pool
+from pgpillar.paths import Paths
+from pgpillar.pgbouncer import USERLIST, Home
+
+
+class Wanted(NamedTuple):
+    """All that a generation is made from."""
+
+    node: Node
+    servers: Mapping[str, Place]
+    passwords: Mapping[str, Secret]
+    cas: tuple[str, ...]
+
+    def texts(self, place: Home, hide: bool) -> dict[str, str]:
+        return pgbouncer.texts(self.node, self.servers, self.passwords, self.cas, place, hide)
+
+
+class Rollout:
+    """The files of one pgbouncer as they are and as they are wanted."""
+
+    def __init__(self, installation: Installation, wanted: Wanted, paths: Paths):
+        self.installation, self.wanted, self.paths = installation, wanted, paths
+        self.hosts_file = Path(paths.hosts)
+        self.addresses = hosts.wanted(wanted.servers.values())
+        self.old_addresses = hosts.written(self._hosts())
+        self.old = installation.texts()
+        self.hides = "SCRAM-SHA-256$" in self.old.get(USERLIST, "")
+        self.console = Console(paths.sockets, wanted.node.port, installation.user)
+
+    def generation(self, hide: bool) -> tuple[str, dict[str, str]]:
+        """The name of a generation, and its files. They hold the name, so that the console tells it."""
+        name = pgbouncer.fingerprint(self.wanted.texts(self._place(""), hide))
+        return name, self.wanted.texts(self._place(str(self.installation.path(name))), hide)
+
+    def _place(self, files: str) -> Home:
+        return Home(files, self.paths.sockets, self.paths.log, self.paths.pid, self.wanted.node.port)
+
+    def changes(self) -> dict:
+        """What would change, without a secret in it."""
+        _, texts = self.generation(self.hides)
+        changes = pgbouncer.difference(self.old, texts)
+        if moved := pgbouncer.compared(self.old_addresses, self.addresses):
+            changes["addresses"] = moved
+        if not changes and not self.installation.is_sound():
+            changes["files"] = "mended"
+        if not changes and self.console.is_up and not self._is_in_force(self.installation.current()):
+            changes["running"] = "reloaded"
+        return changes
+
+    def _is_in_force(self, name: str | None) -> bool:
+        return name is not None and f"/{name}/" in self.console.settings()["auth_file"]
+
+    def run(self) -> None:
+        """Try the new files, put them in place, reload, compare; at a fault the old ones are in force."""
+        missing = sorted(user for user, secret in self.wanted.passwords.items() if not secret.reveal())
+        if missing:
+            raise BouncerError(
+                f"this node has no password for {', '.join(missing)} yet; node_secret.present makes it"
+            )
+        pools = self._changed_pools()
+        trial.check_settings(self.wanted.node.settings, self.installation.user)
+        self._insist(self._direct_failures(pools))
+        with self._moved():
+            self._replace(self._tried(pools))
+        self.installation.tidy()
+
+    def _replace(self, hide: bool) -> None:
+        name, texts = self.generation(hide)
+        before = self.installation.current()
+        self.installation.write(name, texts)
+        self.installation.switch(name)
+        if self.console.is_up:
+            self._take_up(name, before)
+
+    @contextmanager
+    def _moved(self) -> Iterator[None]:
+        """Have the names lead to where a login showed their servers to be; at a fault, to where they led."""
+        before = self._hosts()
+        self._lead(hosts.rewritten(before, self.addresses))
+        try:
+            yield
+        except BaseException:
+            self._lead(before)
+            raise
+
+    def _lead(self, text: str) -> None:
+        if text != self._hosts():
+            files.write(self.hosts_file, text, Guard(0o644))
+
+    def _hosts(self) -> str:
+        return self.hosts_file.read_text() if self.hosts_file.exists() else ""
+
+    def _tried(self, pools: list[Pool]) -> bool:
+        """Whether the node's passwords can be kept as verifiers: tried, for no version tells it for sure."""
+        if not pools:
+            return self.hides
+        hide = not self._failures(True, pools[:1])
+        self._insist(self._failures(hide, pools))
+        return hide
+
+    def _insist(self, failures: Mapping[str, str]) -> None:
+        if failures:
+            reasons = [f"- pool {name!r}: {reason}" for name, reason in sorted(failures.items())]
+            raise BouncerError(
+                "\n".join(["no login through these pools, so the old files stay in force:", *reasons])
+            )
+
+    def _changed_pools(self) -> list[Pool]:
+        """The pools that are to be tried: what leads to them is new."""
+        changed = pgbouncer.changed_pools(self.old, self.generation(self.hides)[1], self.wanted.node)
+        moved = {name for name, address in self.addresses.items() if self.old_addresses.get(name) != address}
+        servers = self.wanted.servers
+        return changed + [
+            pool
+            for pool in self.wanted.node.pools.values()
+            if servers[pool.name].host in moved and pool not in changed
+        ]
+
+    def _direct_failures(self, pools: list[Pool]) -> dict[str, str]:
+        """Where a login without pgbouncer fails. It says why, at once, which pgbouncer does not."""
+        with ThreadPoolExecutor(trial.LOGINS) as threads:
+            reasons = threads.map(self._direct_failure, pools)
+            return {pool.name: reason for pool, reason in zip(pools, reasons, strict=True) if reason}
+
+    def _direct_failure(self, pool: Pool) -> str | None:
+        server, endpoint = self.wanted.servers[pool.name], self.wanted.node.endpoints[pool.cluster]
+        place = {
+            "host": server.host,
+            "hostaddr": server.hostaddr,
+            "port": server.port,
+            "database": pool.database,
+        }
+        as_pool = replace(endpoint, user=pool.user, password=pool.password, **place)
+        try:
+            with gateway(as_pool, "pgpillar pool check") as way:
+                way.open().close()
+        except ClusterError as error:
+            return str(error)
+        return None
+
+    def _failures(self, hide: bool, pools: list[Pool]) -> dict[str, str]:
+        node = replace(self.wanted.node, settings={**self.wanted.node.settings, **trial.HASTE})
+        hasty = self.wanted._replace(node=node)
+        with trial.instance(lambda place: hasty.texts(place, hide), self.installation.user) as scratch:
+            return scratch.failures(pools, self.wanted.passwords)
+
+    def _take_up(self, name: str, before: str | None) -> None:
+        """Have the running pgbouncer read the live files; where it does not end up with them, go back."""
+        try:
+            self.console.ask("RELOAD")
+            self._compare(name)
+        except BouncerError as error:
+            if before and before != name:
+                self.installation.switch(before)
+                self.console.ask("RELOAD")
+            raise BouncerError(
+                f"pgbouncer did not take up the new files, so the old ones are back: {error}"
+            ) from None
+        for pool in pgbouncer.moved_pools(self.old, self.installation.texts()):
+            self.console.ask(f"RECONNECT {pool}")
+
+    def _compare(self, name: str) -> None:
+        place = self._place(str(self.installation.path(name)))
+        faults = pgbouncer.deviations(
+            self.wanted.node, self.wanted.servers, place, self.console.databases(), self.console.settings()
+        )
+        if faults:
+            raise BouncerError("; ".join(faults))

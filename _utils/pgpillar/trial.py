@@ -1,0 +1,141 @@
+"""A scratch pgbouncer that tries files before they are used: it has no other way to test them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg2
+
+from pgpillar.bouncer import BouncerError, Console
+from pgpillar.connect import NO_PASSFILE
+from pgpillar.model import Secret
+from pgpillar.node import Pool
+from pgpillar.pgbouncer import INI, Home
+from pgpillar.shape import nearest
+
+PROGRAM = "/usr/sbin/pgbouncer"
+PATIENCE = 5  # seconds to come up, and to log in
+LOGINS = 8
+
+# Nobody waits for a scratch instance longer than it takes to see that a login fails
+HASTE = {"query_wait_timeout": str(PATIENCE), "server_connect_timeout": "5"}
+
+
+class Trial:
+    """A scratch instance that is up."""
+
+    def __init__(self, directory: Path, console: Console):
+        self.directory, self.console = directory, console
+
+    def failures(self, pools: list[Pool], passwords: Mapping[str, Secret]) -> dict[str, str]:
+        """The pools through which a login fails, and why."""
+        with ThreadPoolExecutor(LOGINS) as pool:
+            reasons = pool.map(lambda one: self._failure(one, passwords[one.user]), pools)
+            return {one.name: reason for one, reason in zip(pools, reasons, strict=True) if reason}
+
+    def _failure(self, pool: Pool, password: Secret) -> str | None:
+        where = {"host": str(self.directory), "port": 6432, "dbname": pool.name, "user": pool.user}
+        try:
+            connection = psycopg2.connect(
+                **where,
+                password=password.reveal(),
+                connect_timeout=PATIENCE,
+                passfile=NO_PASSFILE,
+                sslmode="disable",
+            )
+            connection.cursor().execute("select 1")
+            connection.close()
+        except psycopg2.Error as error:
+            return str(error).strip().splitlines()[0].partition("failed: ")[2]
+        return None
+
+
+@contextmanager
+def instance(texts: Callable[[Home], Mapping[str, str]], user: str) -> Iterator[Trial]:
+    """A scratch instance on these files, for as long as it is needed."""
+    directory = Path(tempfile.mkdtemp(prefix="pgpillar-", dir="/tmp"))
+    account = pwd.getpwnam(user) if os.geteuid() == 0 else None
+    try:
+        place = Home(
+            str(directory), str(directory), str(directory / "log"), str(directory / "pid"), 6432, False
+        )
+        for name, text in texts(place).items():
+            _write(directory / name, text, account)
+        if account:
+            os.chown(directory, account.pw_uid, account.pw_gid)
+        process = _start(directory, account)
+        try:
+            yield Trial(directory, _wait(process, directory, user))
+        finally:
+            process.terminate()
+            process.wait()
+    finally:
+        shutil.rmtree(directory)
+
+
+def _write(path: Path, text: str, account) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    if account:
+        os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def _start(directory: Path, account) -> subprocess.Popen:
+    who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+    with open(directory / "said", "wb") as said:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
+        return subprocess.Popen([PROGRAM, str(directory / INI)], cwd="/", **streams, **who)
+
+
+def _wait(process: subprocess.Popen, directory: Path, user: str) -> Console:
+    console = Console(str(directory), 6432, user)
+    deadline = time.monotonic() + PATIENCE
+    while not console.is_up:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BouncerError("pgbouncer does not start on the new configuration: " + _complaints(directory))
+        time.sleep(0.01)  # there is nothing to wait on: it tells nobody that it is up
+    return console
+
+
+def _complaints(directory: Path) -> str:
+    lines = [
+        line.split(" ", 4)[-1]
+        for line in _log(directory).splitlines()
+        if re.search("ERROR|FATAL|WARNING", line)
+    ]
+    return "; ".join(lines[-3:]) or "it said nothing"
+
+
+def _log(directory: Path) -> str:
+    return (directory / "said").read_text(errors="replace")
+
+
+def known_settings(user: str) -> list[str]:
+    """The settings that the installed version knows."""
+    bare = "[databases]\n[pgbouncer]\n"
+    with instance(
+        lambda place: {INI: f"{bare}unix_socket_dir = {place.sockets}\nlogfile = {place.log}\n"}, user
+    ) as trial:
+        return sorted(trial.console.settings())
+
+
+def check_settings(names, user: str) -> None:
+    """Refuse what the installed version does not know."""
+    if not names:
+        return
+    known = known_settings(user)
+    unknown = [
+        f"postgresql:pgbouncer:settings:{name}: {nearest(name, known)}" for name in names if name not in known
+    ]
+    if unknown:
+        raise BouncerError("the installed pgbouncer does not know " + "; ".join(unknown))

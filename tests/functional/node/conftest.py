@@ -1,0 +1,156 @@
+"""App nodes: each has a directory that stands for /, a minion, and a pgbouncer on what the states wrote."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import threading
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+import pytest
+
+from devtools.postgres import wait_for
+from pgpillar import trial
+from pgpillar.bouncer import Console
+from pgpillar.paths import Paths
+from tests.functional.minions import Minion
+
+PORT = 6432
+USER = "postgres"  # whom pgbouncer runs as
+
+
+class AppNode:
+    """A node that is converged by ``postgresql.client``."""
+
+    def __init__(self, directory, name):
+        self.name, self.root = name, Path(directory) / name
+        self.minion = Minion(self.root / "salt", id=name, pgpillar_root=str(self.root))
+        self.paths = Paths(str(self.root))
+        for place in (self.paths.sockets, Path(self.paths.log).parent):
+            Path(place).mkdir(parents=True)
+            shutil.chown(place, USER)
+        Path(self.paths.certs).mkdir(parents=True)
+        self.bouncer = None
+
+    def apply(self, tree, test=False):
+        """Converge; returns {state's function: its result}."""
+        returned = self.minion.returned("postgresql.client", tree, test)
+        return {key.split("_|-")[0] + "." + key.split("_|-")[-1]: state for key, state in returned.items()}
+
+    def converge(self, tree):
+        """Converge without a failure; returns what changed, by function."""
+        states = self.apply(tree)
+        assert all(state["result"] for state in states.values()), states
+        return {name: state["changes"] for name, state in states.items() if state["changes"]}
+
+    def refused(self, tree):
+        """Converge to a failure of pgbouncer's state that changes nothing; returns what it says."""
+        state = self.apply(tree)["pgbouncer.configured"]
+        assert (state["result"], state["changes"]) == (False, {})
+        return state["comment"]
+
+    def start(self, ini=None):
+        """Start pgbouncer on what the states wrote."""
+        account = pwd.getpwnam(USER)
+        who = (
+            {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        )
+        ini = ini or f"{self.paths.pgbouncer}/pgbouncer.ini"
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.bouncer = subprocess.Popen([trial.PROGRAM, "-q", ini], cwd="/", **quiet, **who)
+        wait_for(lambda: self.console.is_up, "pgbouncer does not come up")
+
+    def stop(self):
+        if self.bouncer:
+            self.bouncer.kill()
+            self.bouncer.wait()
+            self.bouncer = None
+
+    @property
+    def console(self):
+        return Console(self.paths.sockets, PORT, USER)
+
+    def secret(self, user):
+        return (Path(self.paths.secrets) / quote(user, safe="")).read_text()
+
+    def connect(self, pool, user, password=None):
+        """Log in to a pool over the node's socket, with the node's own password of the user."""
+        where = {"host": self.paths.sockets, "port": PORT, "dbname": pool, "user": user}
+        connection = psycopg2.connect(**where, password=password or self.secret(user), connect_timeout=10)
+        connection.autocommit = True
+        return connection
+
+    def query(self, statement, pool="shop", user="shop_app", password=None):
+        with closing(self.connect(pool, user, password)) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+    @contextmanager
+    def steady_client(self, pool="shop", user="shop_app"):
+        """A client that asks all the time, connection after connection; gives the list of its errors."""
+        errors, over, asked = [], threading.Event(), threading.Event()
+
+        def ask():
+            while not over.is_set():
+                try:
+                    self.query("select 1", pool, user)
+                except psycopg2.Error as error:
+                    errors.append(error)
+                asked.set()
+
+        client = threading.Thread(target=ask)
+        client.start()
+        try:
+            asked.wait(10)
+            yield errors
+            asked.clear()
+            asked.wait(10)
+        finally:
+            over.set()
+            client.join()
+
+
+@pytest.fixture
+def make_node(tmp_path_factory):
+    """Make nodes by name."""
+    directory = Path(tempfile.mkdtemp(prefix="pgp-", dir="/tmp"))
+    directory.chmod(0o755)
+    nodes = []
+
+    def make(name):
+        nodes.append(AppNode(directory, name))
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.stop()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def shop(cluster):
+    """A converged cluster with a shop, and the pillar that a node with the shop's application sees."""
+    users = {"shop": {}, "shop_app": {}, "wiki": {}}
+    databases = {"wiki": "wiki", "shop": {"owner": "shop", "access": {"shop_app": "write"}}}
+    cluster.converge(databases=databases, users=users)
+    tree = cluster.tree(databases=databases, users=users)
+    tree["clusters"]["main"] = {"host": "localhost", "port": cluster.server.port, "ca": cluster.server.ca_pem}
+    tree["users"] = {"shop_app": tree["users"]["shop_app"]}
+    return tree
+
+
+@pytest.fixture
+def node(make_node):
+    return make_node("app-1")
+
+
+@pytest.fixture
+def running(node, shop):
+    """A node that is converged and at work."""
+    node.converge(shop)
+    node.start()
+    return node

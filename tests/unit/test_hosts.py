@@ -1,0 +1,52 @@
+"""The part of the hosts file that is ours, and all the rest that is not."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgpillar import hosts
+from pgpillar.model import Place
+
+NAMES = st.dictionaries(
+    st.from_regex(r"[a-z][a-z0-9.-]{0,20}", fullmatch=True),
+    st.ip_addresses().map(str),
+    max_size=4,
+)
+LINES = st.text(alphabet=st.sampled_from("ab1 .:#\t\n"), max_size=60)
+
+
+def test_only_servers_with_an_address_to_dial_stand_there():
+    servers = [Place("a", 5432, "192.0.2.1"), Place("b"), Place("a", 5433, "192.0.2.1")]
+    assert hosts.wanted(servers) == {"a": "192.0.2.1"}
+
+
+def test_our_part_comes_first_for_the_first_line_of_a_name_counts():
+    text = hosts.rewritten("127.0.0.1 localhost\n", {"db": "192.0.2.1", "a": "2001:db8::1"})
+    assert text == ("# pgpillar: begin\n2001:db8::1 a\n192.0.2.1 db\n# pgpillar: end\n127.0.0.1 localhost\n")
+
+
+@given(LINES, NAMES, NAMES)
+def test_every_other_line_stays_as_it_was(others, before, after):
+    text = hosts.rewritten(hosts.rewritten(others, before), after)
+    assert text.endswith(others)
+    assert hosts.rewritten(text, {}) == others
+
+
+@given(LINES, NAMES)
+def test_what_is_written_is_read_back(others, names):
+    assert hosts.written(hosts.rewritten(others, names)) == names
+
+
+@given(LINES, NAMES)
+def test_a_second_time_changes_nothing(others, names):
+    once = hosts.rewritten(others, names)
+    assert hosts.rewritten(once, names) == once
+
+
+def test_a_part_that_somebody_cut_is_not_ours():
+    text = "# pgpillar: begin\n192.0.2.1 db\n"
+    assert hosts.written(text) == {}
+    assert hosts.rewritten(text, {"db": "192.0.2.2"}).endswith(text)
+
+
+def test_nothing_of_ours_leaves_no_mark():
+    assert hosts.rewritten("127.0.0.1 localhost\n", {}) == "127.0.0.1 localhost\n"
