@@ -50,6 +50,7 @@ def _machine(server) -> list[Sequence]:
     return [
         ("Measured", f"{datetime.now(UTC):%Y-%m-%d}"),
         ("Processors", os.cpu_count()),
+        ("Load at the end, 15 minutes", f"{os.getloadavg()[2]:.1f}"),
         ("PostgreSQL", f"{version}, private, on the same machine, fsync off"),
         ("Salt", salt.version.__version__),
         ("Python", platform.python_version()),
