@@ -188,7 +188,7 @@ MADE_BY = [
     ("public", "old", "shop"),
     ("public", "olga", "shop"),
     ("public", "self", "olga"),
-    ("public", "gus", "gus"),
+    ("public", "gus", "shop"),
 ]
 MADE_BY += [("news", "old", "press"), ("news", "otto", "press")]
 

@@ -189,9 +189,8 @@ def _converge_rotate_and_fail(history):
     history.hold(app="rotated", admin="wrong")
     history.highstate("wrong admin password")
     history.hold(app="rotated", bootstrap=history.minion.script("fails.sql", "select 1/0"))
-    history.cluster.query(
-        "alter database shop is_template true"
-    )  # as if it had been cut off before its script
+    # As if it had been cut off before its script
+    history.cluster.query("alter database shop is_template true; alter database shop owner to chief")
     history.highstate("failing script")
     history.minion.script("fails.sql", "select pg_sleep_for('1 hour')")
     process = history.start("state.highstate")
