@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pgpillar.model import PRESENT, PUBLIC, Cluster, Database
+from pgpillar.model import PRESENT, PUBLIC, Cluster, Database, Grant
 
 BUILT_IN = frozenset({"plpgsql"})
 
@@ -44,9 +44,8 @@ def _inside(current: Cluster, wanted: Cluster, strangers: set[str]) -> dict:
             for now, database in pairs
             if (names := _missing(now.extensions, {*database.extensions, *BUILT_IN}))
         },
-        "grants": {
-            now.name: lines for now, database in pairs if (lines := _grants(now, database, strangers))
-        },
+        "grants": {now.name: lines for now, database in pairs if (lines := _grants(now, database, strangers))}
+        | _elsewhere(current, wanted),
     }
 
 
@@ -57,9 +56,25 @@ def _missing(there: Iterable[str], named: Iterable[str]) -> list[str]:
 def _grants(now: Database, wanted: Database, strangers: set[str]) -> list[str]:
     """Grants to roles that pillar does not name, and any in schemas that it does not name."""
     lines = {
-        f"{grant.privilege} on {grant.kind} {'.'.join(grant.path) or now.name} to {grant.grantee}"
+        _told(grant, now)
         for grant in now.grants
         if grant.grantee in strangers
         or (grant.path and grant.path[0] not in wanted.schemas and grant.grantee != PUBLIC)
     }
     return sorted(lines)
+
+
+def _elsewhere(current: Cluster, wanted: Cluster) -> dict[str, list[str]]:
+    """What pillar's roles may do with databases that it does not name, and do not own."""
+    found = {
+        now.name: sorted(
+            _told(g, now) for g in now.grants if g.grantee in wanted.roles and g.grantee != now.owner
+        )
+        for now in current.databases.values()
+        if now.name not in wanted.databases
+    }
+    return {name: lines for name, lines in sorted(found.items()) if lines}
+
+
+def _told(grant: Grant, where: Database) -> str:
+    return f"{grant.privilege} on {grant.kind} {'.'.join(grant.path) or where.name} to {grant.grantee}"

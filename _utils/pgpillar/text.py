@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, Grant, Role
+from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, DefaultGrant, Grant, Role
 from pgpillar.plan import Change, DefaultRights, Rights
 
 NAMES_SHOWN = 3
@@ -62,7 +62,17 @@ def _inside(database: Database) -> dict:
     return {
         "schemas": {name: schema.owner for name, schema in sorted(database.schemas.items())},
         "extensions": {name: extension.version for name, extension in sorted(database.extensions.items())},
+        "default_grants": sorted(map(_given_on_new, database.default_grants)),
     }
+
+
+def _given_on_new(grant: DefaultGrant) -> str:
+    return f"{grant.privilege} on {_new(grant)} to {_grantee(grant.grantee)}"
+
+
+def _new(given: DefaultGrant | DefaultRights) -> str:
+    where = "" if given.schema == EVERYWHERE else f" in schema {given.schema}"
+    return f"new {given.kind}s of {given.creator}{where}"
 
 
 def _held(grant: Grant, database: Database) -> str:
@@ -168,9 +178,7 @@ def _revoke(change: Change) -> tuple[str, str]:
 def _default(action: str, to: str):
     def write(change: Change) -> tuple[str, str]:
         rights: DefaultRights = change.object
-        where = "" if rights.schema == EVERYWHERE else f" in schema {rights.schema}"
-        what = f"{', '.join(rights.privileges)} on new {rights.kind}s of {rights.creator}{where}"
-        return f"{action} {what} {to} ", _grantee(rights.grantee)
+        return f"{action} {', '.join(rights.privileges)} on {_new(rights)} {to} ", _grantee(rights.grantee)
 
     return write
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pgpillar import text
-from pgpillar.model import Cluster, Database, Extension, Schema
+from pgpillar.model import EVERYWHERE, Cluster, Database, DefaultGrant, Extension, Schema
 
 
 @pytest.fixture
@@ -19,6 +19,17 @@ def test_the_inside_of_a_database_is_told(told):
     }
     said = told(Database("shop", "shop", objects=(), **inside))
     assert (said["schemas"], said["extensions"]) == ({"public": "shop"}, {"citext": "1.6"})
+
+
+def test_what_new_objects_are_given_is_told(told):
+    given = {
+        DefaultGrant("shop", "public", "table", "SELECT", "analyst"),
+        DefaultGrant("shop", EVERYWHERE, "routine", "EXECUTE", "public"),
+    }
+    assert told(Database("shop", "shop", objects=(), default_grants=frozenset(given)))["default_grants"] == [
+        "EXECUTE on new routines of shop to PUBLIC",
+        "SELECT on new tables of shop in schema public to analyst",
+    ]
 
 
 def test_of_a_database_that_was_not_looked_into_no_inside_is_told(told):

@@ -2,6 +2,7 @@
 
 import worlds
 
+from pgpillar.model import Database, Grant
 from pgpillar.strangers import unmanaged
 
 DECLARED = {
@@ -64,3 +65,18 @@ def test_the_inside_of_a_database_that_is_to_stay_closed_is_not_reported():
     closed = {**DECLARED, "databases": {"shop": {"state": "quarantined"}}}
     current = worlds.found({**DECLARED, "found": SERVER})
     assert unmanaged(current, worlds.declared(closed), "defaultdb") == {}
+
+
+def test_what_our_roles_may_do_with_other_databases_is_reported():
+    current = worlds.found({**DECLARED, "found": SERVER})
+    legacy = Database(
+        "legacy",
+        "old",
+        grants=frozenset(Grant("database", (), "CONNECT", who) for who in ("shop", "old", "public")),
+    )
+    mine = Database("mine", "shop", grants=frozenset({Grant("database", (), "CONNECT", "shop")}))
+    current.databases.update(legacy=legacy, mine=mine)
+    assert unmanaged(current, worlds.declared(DECLARED), "defaultdb") == {
+        "databases": ["legacy", "mine"],
+        "grants": {"legacy": ["CONNECT on database legacy to shop"]},
+    }
