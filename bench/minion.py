@@ -26,7 +26,7 @@ class Minion:
             self._write("salt/states.sls", states, f"#!{renderer}\n")
         roots = OURS if states is None else directory / "salt"
         configuration = {
-            "id": "bench",
+            "id": "db-admin-1",
             "root_dir": str(directory),
             "file_client": "local",
             "file_roots": {"base": [str(roots)]},

@@ -13,6 +13,7 @@ from demo.place import ROOT
 from devtools.embedded import Failed
 from pgpillar import pillar
 
+ID = "db-admin-1"  # that of roles.yaml which administers
 LOG_LINES = 15
 
 
@@ -26,7 +27,7 @@ class Minion:
         self.directory.mkdir(mode=0o700, exist_ok=True)
         self.log.unlink(missing_ok=True)
         configuration = {
-            "id": "demo",
+            "id": ID,
             "root_dir": str(self.directory),
             "file_client": "local",
             "file_roots": {"base": [str(ROOT / "salt"), str(self.place / "salt")]},
@@ -53,7 +54,7 @@ class Minion:
     def declared(self):
         """The cluster that pillar declares: read here, for salt-call prints asterisks for its values."""
         options = salt.config.minion_config(str(self.directory / "minion"))
-        compiled = salt.pillar.get_pillar(options, {"id": "demo"}, "demo", "base").compile_pillar()
+        compiled = salt.pillar.get_pillar(options, {"id": ID}, ID, "base").compile_pillar()
         return pillar.read(compiled["postgresql"])["main"].cluster
 
     def _tail(self, done):

@@ -1,6 +1,9 @@
-# Which node sees which files. Only the one that administers the cluster sees everybody's password.
-base:
-  db-admin-1:
-    - postgresql.*
-    - secrets.postgresql-admin
-    - secrets.postgresql-users.*
+# Which role sees which files; '*' is every role. Which minion has which roles stands in roles.yaml.
+# {% load_yaml as files %}
+'*': [postgresql.*]
+db-admin: [secrets.postgresql-admin, secrets.postgresql-users.all]
+reporting: [secrets.postgresql-users.reporting]
+shop: [secrets.postgresql-users.shop]
+wiki: [secrets.postgresql-users.wiki]
+# {% endload %}
+# {% include "top.jinja" %}

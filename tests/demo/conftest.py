@@ -12,7 +12,7 @@ import pytest
 from demo import place, run
 
 ROOT = Path(__file__).resolve().parents[2]
-TREES = ("_modules", "_states", "_utils", "demo", "devtools", "salt")
+TREES = ("_modules", "_states", "_utils", "demo", "devtools", "pillar", "salt")
 
 
 class Copy:

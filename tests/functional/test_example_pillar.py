@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from pgpillar import node
 
 PILLAR = Path(__file__).resolve().parents[2] / "pillar"
 # In a process of its own, for salt-call prints asterisks for the values of pillar
@@ -15,6 +18,7 @@ path, minion = sys.argv[1:]
 pillar = salt.pillar.get_pillar(salt.config.minion_config(path), {"id": minion}, minion, "base")
 print(json.dumps(pillar.compile_pillar()))
 """
+APPS = {"reporting-1": {"analyst"}, "shop-1": {"shop_app"}, "wiki-1": {"wiki"}}
 
 
 def options(environment, directory):
@@ -24,6 +28,7 @@ def options(environment, directory):
         "file_client": "local",
         "pillar_roots": {"base": [str(PILLAR / environment), str(PILLAR)]},
         "pillar_safe_render_error": False,
+        "gpg_decrypt_must_succeed": False,
     }
 
 
@@ -40,22 +45,47 @@ def compiled(tmp_path):
     return compiled
 
 
+def passwords(tree):
+    return {name: user["password"] for name, user in tree["users"].items() if "password" in user}
+
+
 def test_dev_converges(compiled, hosted):
     tree = compiled("dev", "db-admin-1")["postgresql"]
     changed = hosted.settle(tree["databases"], tree["users"], tree["groups"])
     assert set(changed["databases"]) == set(tree["databases"])
 
 
-def test_only_the_administering_node_sees_passwords(compiled):
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_each_minion_sees_the_passwords_of_its_own_roles(compiled, environment):
+    everything = compiled(environment, "db-admin-1")["postgresql"]
+    assert set(passwords(everything)) == {"shop"}.union(*APPS.values())
+    for minion, users in APPS.items():
+        tree = compiled(environment, minion)["postgresql"]
+        assert set(passwords(tree)) == users
+        assert "password" not in tree["clusters"]["main"]["admin"]
+
+
+@pytest.mark.parametrize("minion", APPS)
+def test_each_application_gets_its_pool(compiled, minion):
+    pools = node.read(compiled("dev", minion)["postgresql"]).pools
+    assert {pool.user for pool in pools.values()} == APPS[minion]
+
+
+def test_a_minion_without_a_role_sees_nothing(compiled):
     assert compiled("dev", "another-node") == {}
 
 
-def test_prod_says_which_secrets_are_missing(compiled):
-    told = compiled("prod", "db-admin-1")["_errors"]
-    assert any("secrets.postgresql-admin" in error for error in told)
-    assert any("secrets.postgresql-users.*" in error for error in told)
+def test_each_secret_stands_once():
+    for environment in ("dev", "prod"):
+        files = [
+            yaml.safe_load(file.read_text())
+            for file in (PILLAR / environment).rglob("postgresql-users/*.sls")
+        ]
+        names = [name for file in files for name in file["postgresql"]["users"]]
+        assert len(names) == len(set(names))
 
 
-def test_prod_has_what_dev_has_but_no_secret():
-    assert (PILLAR / "prod/top.sls").read_text() == (PILLAR / "dev/top.sls").read_text()
-    assert not list((PILLAR / "prod/secrets").rglob("*.sls"))
+def test_prod_is_encrypted(compiled):
+    tree = compiled("prod", "db-admin-1")["postgresql"]
+    secrets = [*passwords(tree).values(), tree["clusters"]["main"]["admin"]["password"]]
+    assert all(secret.startswith("-----BEGIN PGP MESSAGE-----\n") for secret in secrets)

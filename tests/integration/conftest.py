@@ -26,7 +26,7 @@ def salt_factories_config(salt_root):
 def tree(salt_root):
     """A copy of the state tree that a test may edit, as a team edits its own."""
     tree = salt_root / "tree"
-    for name in ("salt", "_modules", "_states", "_utils"):
+    for name in ("salt", "pillar", "_modules", "_states", "_utils"):
         shutil.copytree(REPO / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     return tree
 
