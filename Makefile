@@ -79,7 +79,7 @@ wheel: venv  ## build the wheel in dist/
 pins:  ## find newer versions for requirements/*.txt (on Debian 12, the oldest Python)
 	@$(PYTHON) -m venv build/pins
 	@build/pins/bin/pip install --quiet pip-tools
-	@cd requirements && for name in runtime dev; do $(PIP_COMPILE) $$name.in --output-file $$name.txt; done
+	@cd requirements && for name in runtime cli dev; do $(PIP_COMPILE) $$name.in --output-file $$name.txt; done
 
 .PHONY: clean
 clean: demo-clean  ## remove everything that make has made

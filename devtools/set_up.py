@@ -52,10 +52,19 @@ class Level:
 
 LEVELS = {
     "run": Level(("runtime.txt",), ()),
-    "dev": Level(("runtime.txt", "dev.txt"), ()),
+    "dev": Level(("runtime.txt", "cli.txt", "dev.txt"), ()),
     "demo": Level(("runtime.txt",), ("postgresql", "pgbouncer")),
-    "test": Level(("runtime.txt", "dev.txt"), ("postgresql", "pgbouncer")),
+    "test": Level(("runtime.txt", "cli.txt", "dev.txt"), ("postgresql", "pgbouncer")),
 }
+
+COMMAND = f"""#!{VENV}/bin/python -I
+import sys
+
+sys.path[:0] = ["{ROOT}/_utils", "{ROOT}/cli"]
+from pgpillar_cli.main import main
+
+main()
+"""
 
 # While packages go in, nothing may start (invoke-rc.d asks this script) and Debian's own cluster is not made.
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -154,6 +163,15 @@ def fill_venv(pins: tuple[str, ...]) -> None:
         step(f"installing the {packages} Python packages of {name}", [*PIP_INSTALL, REQUIREMENTS / name])
     if missing:
         STAMP.write_text(json.dumps(made | fingerprint(pins), indent=1))
+    if "cli.txt" in pins:
+        write_command(VENV / "bin" / "pgpillar")
+
+
+def write_command(path: Path) -> None:
+    """Let ``.venv/bin/pgpillar`` run what stands in the repo."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(COMMAND)
+    path.chmod(0o755)
 
 
 # The pinned files name every package there is to install, so pip has nothing to resolve; a cache would

@@ -258,6 +258,13 @@ def read(tree: Mapping) -> dict[str, Declared]:
     return declared
 
 
+def shape_problems(tree: object) -> list[Problem]:
+    """What is wrong with values by themselves, where what they say of each other cannot be judged."""
+    notes = Notes()
+    TREE.read(tree, ROOT, notes)
+    return sorted(set(notes.problems))
+
+
 def administered(tree: object, minion: str) -> list[str]:
     """The clusters that a minion administers. Nothing is checked here: ``read`` can say it well."""
     clusters = tree.get("clusters") if isinstance(tree, Mapping) else None

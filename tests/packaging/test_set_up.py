@@ -2,18 +2,20 @@
 
 import json
 import os
+import subprocess
 import sys
 
 import pytest
 
 from devtools import set_up
+from pgpillar import __version__
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A repo of its own for set-up, with two short pinned files."""
+    """A repo of its own for set-up, with three short pinned files."""
     (tmp_path / "requirements").mkdir()
-    for name in ("runtime.txt", "dev.txt"):
+    for name in ("runtime.txt", "cli.txt", "dev.txt"):
         (tmp_path / "requirements" / name).write_text(f"{name.partition('.')[0]}==1\n")
     venv = tmp_path / ".venv"
     monkeypatch.setattr(set_up, "REQUIREMENTS", tmp_path / "requirements")
@@ -51,6 +53,7 @@ def steps(place, installed, monkeypatch):
 
 VENV_STEP = f"making .venv from {sys.executable}"
 RUNTIME_STEP = "installing the 1 Python packages of runtime.txt"
+CLI_STEP = "installing the 1 Python packages of cli.txt"
 DEV_STEP = "installing the 1 Python packages of dev.txt"
 
 
@@ -62,7 +65,7 @@ def set_up_again(steps, level):
 
 @pytest.mark.parametrize(
     ("level", "expected"),
-    [("run", [VENV_STEP, RUNTIME_STEP]), ("dev", [VENV_STEP, RUNTIME_STEP, DEV_STEP])],
+    [("run", [VENV_STEP, RUNTIME_STEP]), ("dev", [VENV_STEP, RUNTIME_STEP, CLI_STEP, DEV_STEP])],
 )
 def test_builds_the_venv_once(steps, level, expected):
     assert set_up_again(steps, level) == expected
@@ -71,14 +74,14 @@ def test_builds_the_venv_once(steps, level, expected):
 
 def test_extends_the_venv(steps):
     set_up.main(["run"])
-    assert set_up_again(steps, "dev") == [DEV_STEP]
+    assert set_up_again(steps, "dev") == [CLI_STEP, DEV_STEP]
     assert set_up_again(steps, "run") == []
 
 
 def test_builds_the_venv_anew_when_a_pin_changes(steps, place):
     set_up.main(["dev"])
     (place / "requirements" / "dev.txt").write_text("dev==2\n")
-    assert set_up_again(steps, "dev") == [VENV_STEP, RUNTIME_STEP, DEV_STEP]
+    assert set_up_again(steps, "dev") == [VENV_STEP, RUNTIME_STEP, CLI_STEP, DEV_STEP]
 
 
 @pytest.mark.parametrize("spoilt", ["python", "place"])
@@ -94,6 +97,11 @@ def test_builds_the_venv_anew_after_an_interruption(steps, place):
     (place / ".venv" / "half").touch()
     set_up.main(["run"])
     assert not (place / ".venv" / "half").exists()
+
+
+def test_the_command_runs_what_stands_in_the_repo():
+    said = subprocess.run([set_up.VENV / "bin" / "pgpillar", "--version"], capture_output=True, text=True)
+    assert said.stdout == f"pgpillar, version {__version__}\n"
 
 
 def test_installs_what_is_missing_and_says_why(steps, installed):

@@ -11,6 +11,7 @@ import pytest
 
 PARTS = {
     "_utils/pgpillar": "pgpillar",
+    "cli/pgpillar_cli": "pgpillar_cli",
     "_modules": "pgpillar_salt/modules",
     "_states": "pgpillar_salt/states",
 }

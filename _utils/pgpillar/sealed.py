@@ -1,0 +1,67 @@
+"""Values that are encrypted for the master. Who cannot decrypt one can still tell its shape."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+
+from pgpillar.shape import Path
+
+BEGIN, END = "-----BEGIN PGP MESSAGE-----", "-----END PGP MESSAGE-----"
+SESSION_KEYS = (1, 3)  # what an encrypted message begins with: its session key, for a key or for a passphrase
+
+
+class Sealed(str):
+    """Stands for an encrypted value: equal to that of the same message alone, and in one line."""
+
+
+def seal(value, path: Path, damaged: Callable[[Path, str], None]):
+    """The same data with a stand-in for each encrypted value; tells of those that are damaged."""
+    if isinstance(value, Mapping):
+        return type(value)((key, seal(item, path / key, damaged)) for key, item in value.items())
+    if isinstance(value, list):
+        return [seal(item, path / index, damaged) for index, item in enumerate(value)]
+    if not isinstance(value, str) or BEGIN not in value:
+        return value
+    if fault := fault_of(value):
+        damaged(path, fault)
+    return Sealed("sealed-" + hashlib.sha256(value.encode()).hexdigest()[:32])
+
+
+def fault_of(text: str) -> str | None:
+    """What is wrong with an armored message, as far as it can be told without its key."""
+    if END not in text:
+        return "the encrypted value is cut off"
+    try:
+        message = _dearmored(text)
+    except (ValueError, binascii.Error):
+        return "the encrypted value is damaged"
+    return None if message and _tag(message[0]) in SESSION_KEYS else "this is no encrypted message"
+
+
+def _dearmored(text: str) -> bytes:
+    body = text.partition(BEGIN)[2].partition(END)[0]
+    lines = [line.strip() for line in body.splitlines()]
+    lines = lines[lines.index("", 1) + 1 :] if ":" in "".join(lines[:4]) else lines
+    checksum = next((line[1:] for line in lines if re.fullmatch("=[A-Za-z0-9+/]{4}", line)), None)
+    message = base64.b64decode("".join(line for line in lines if not line.startswith("=")), validate=True)
+    if checksum and int.from_bytes(base64.b64decode(checksum), "big") != _crc24(message):
+        raise ValueError("the checksum is another")
+    return message
+
+
+def _crc24(data: bytes) -> int:
+    crc = 0xB704CE
+    for byte in data:
+        crc ^= byte << 16
+        for _ in range(8):
+            crc = (crc << 1) ^ (0x1864CFB if crc & 0x800000 else 0)
+    return crc & 0xFFFFFF
+
+
+def _tag(head: int) -> int:
+    """The kind of an OpenPGP packet, from its first byte, in the new form or in the old."""
+    return head & 0x3F if head & 0x40 else (head & 0x3C) >> 2

@@ -1,0 +1,165 @@
+"""Pillar as Salt compiles it for a node: what came of it, what each file gave to it, and what Salt said."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import salt.config
+import salt.pillar
+
+from pgpillar import sealed, shape
+from pgpillar_cli import complaints
+from pgpillar_cli.findings import Finding
+from pgpillar_cli.place import Environment, Place
+
+GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian"}  # what Jinja in pillar may count on
+
+
+class Source(NamedTuple):
+    """A file that Salt read: the YAML that Jinja left of it, and what that says."""
+
+    file: str
+    text: str
+    data: object
+
+
+class View(NamedTuple):
+    """What a node sees of pillar, and what is wrong with that."""
+
+    minion: str
+    tree: object  # what stands under ``postgresql``
+    sources: Mapping[str, Source]
+    findings: list[Finding]
+    whole: bool  # whether every file could be read
+
+
+class Compiler:
+    """Compiles the pillar of one environment, for as many nodes as are asked for."""
+
+    def __init__(self, place: Place, environment: Environment):
+        self.place, self.environment = place, environment
+
+    def view(self, minion: str) -> View:
+        """The pillar of a node. It may be wrong in any way: that is told among the findings."""
+        witness = Witness(self.place)
+        with _quietly(), TemporaryDirectory(prefix="pgpillar-") as directory:
+            try:
+                compiled = _Pillar(self._options(directory), minion, witness).compile_pillar()
+            except Exception as error:  # Salt expects more of a top file than it checks
+                compiled = {"_errors": [f"{type(error).__name__}: {error}"]}
+        top = self.place.relative(self.environment.top)
+        files = {file: self.place.root / file for file in witness.sources}
+        errors = compiled.get("_errors", ())
+        findings = witness.findings + complaints.of_salt(errors, top, files)
+        return View(
+            minion, compiled.get("postgresql", {}), witness.sources, findings, witness.whole and not errors
+        )
+
+    def _options(self, directory: str) -> dict:
+        return salt.config.apply_master_config(
+            {
+                "root_dir": directory,
+                "file_client": "local",
+                "pillar_roots": {"base": self.environment.roots},
+                "pillar_safe_render_error": False,
+            }
+        )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Salt logs whole files where they cannot be rendered, and these hold secrets."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+class _Pillar(salt.pillar.Pillar):
+    """Salt's own, with a witness of its renderers."""
+
+    def __init__(self, opts: dict, minion: str, witness: Witness):
+        super().__init__(opts, {**GRAINS, "id": minion}, minion, "base")
+        self.rend = witness.of(self.rend)
+
+    def render_pstate(self, sls, saltenv, mods, defaults=None):
+        self.rend.begin(self.client.get_state(sls, saltenv).get("dest"))
+        return super().render_pstate(sls, saltenv, mods, defaults)
+
+
+class Witness:
+    """Looks on while Salt renders: notes what each file gave, and what is wrong in which line of it."""
+
+    def __init__(self, place: Place):
+        self.place = place
+        self.sources: dict[str, Source] = {}
+        self.findings: list[Finding] = []
+        self.file, self.whole = "", True
+
+    def of(self, renderers: Mapping) -> Witness:
+        self.renderers = renderers
+        return self
+
+    def begin(self, file: str | None) -> None:
+        """The next renderer that is asked for is this file's."""
+        self.file = self.place.relative(file) if file else ""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.renderers
+
+    def __getitem__(self, name: str) -> Callable:
+        if name not in self.renderers:
+            self._unread(complaints.no_renderer(name, self.renderers, self.file))
+        render = self._seal if name == "gpg" else self.renderers[name]
+
+        def rendered(data, *args, tmplpath, **more):
+            file = self.place.relative(tmplpath)
+            text = _text(data)
+            try:
+                made = render(data, *args, tmplpath=tmplpath, **more)
+            except Exception as error:
+                self.findings.append(complaints.of_renderer(error, file))
+                raise complaints.Told from None
+            if name == "yaml" and not isinstance(made, Mapping):
+                self._unread(complaints.no_mapping(file))
+                made = {}
+            if isinstance(made, Mapping):
+                self._note(file, text, made)
+            return made
+
+        return rendered
+
+    def _seal(self, data, *args, tmplpath, **more):
+        """Nothing is decrypted: what is told is to be the same for all, and few have the key."""
+        file = self.place.relative(tmplpath)
+        if _text(data) is not None:
+            self._unread(complaints.sealed_as_a_whole(file))
+            return ""
+        return sealed.seal(data, shape.Path(), lambda *fault: self._damaged(file, *fault))
+
+    def _unread(self, finding: Finding) -> None:
+        """Salt goes on as if the file were empty."""
+        self.findings.append(finding)
+        self.whole = False
+
+    def _damaged(self, file: str, path: shape.Path, fault: str) -> None:
+        fix = "encrypt the value again"
+        self.findings.append(Finding(fault, fix, str(path), file))
+
+    def _note(self, file: str, text: str | None, data: object) -> None:
+        """Text in, data out: that is the step whose lines tell where a value stands."""
+        if text is None:
+            text = self.sources[file].text
+        self.sources[file] = Source(file, text, data)
+
+
+def _text(data) -> str | None:
+    """What a renderer is given, where that is text. Reading it must not use it up."""
+    if hasattr(data, "getvalue"):
+        return data.getvalue()
+    return data if isinstance(data, str) else None

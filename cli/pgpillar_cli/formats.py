@@ -1,0 +1,128 @@
+"""How findings are shown: to people, to a pull request, to a program, to GitHub's own view of the files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from pgpillar_cli.findings import NOTICE, WRONG, Finding
+
+WIDTH = 110  # where nobody looks at a terminal
+COMMENT = 65536  # characters that a comment on a pull request may have
+FORMS = ("text", "markdown", "json", "github")
+
+option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMS),
+    default="text",
+    help="Who is to read it: a person, a pull request, a program, or GitHub, for notes beside the lines.",
+)
+
+
+class Sign(NamedTuple):
+    """How a level of findings is shown."""
+
+    mark: str
+    style: str
+    emoji: str
+    command: str
+
+
+SIGNS = {WRONG: Sign("✗", "bold red", "❌", "error"), NOTICE: Sign("·", "yellow", "ℹ️", "notice")}
+
+
+def console() -> Console:
+    """A console as wide as the terminal; in a pipe or a file, of a width that never changes."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
+
+
+def write_findings(found: Sequence[Finding], form: str) -> None:
+    _FINDINGS[form](found)
+
+
+def _text(found: Sequence[Finding]) -> None:
+    out = console()
+    for finding in found:
+        sign = SIGNS[finding.level]
+        out.print(Text(finding.place, "cyan").append(f"  {finding.path}" if finding.path else "", "bold"))
+        out.print(Text(f"  {sign.mark} ", sign.style).append(finding.message + _where(finding), "default"))
+        out.print(Text(f"    → {finding.fix}", "dim"))
+    out.print(Text(summary(found), "bold"))
+
+
+def _where(finding: Finding) -> str:
+    return f" ({', '.join(finding.environments)})"
+
+
+def summary(found: Sequence[Finding]) -> str:
+    """How much there is to mend, in one line."""
+    wrong = sum(finding.level == WRONG for finding in found)
+    parts = [counted(number, what) for number, what in ((wrong, "problem"), (len(found) - wrong, "notice"))]
+    return ", ".join(filter(None, parts)) or "pillar is as it should be"
+
+
+def counted(number: int, what: str) -> str:
+    """'2 problems'; nothing where there are none."""
+    return f"{number} {what}{'' if number == 1 else 's'}" if number else ""
+
+
+def _markdown(found: Sequence[Finding]) -> None:
+    click.echo(cut([f"### pgpillar check: {summary(found)}", "", *map(_item, found)]))
+
+
+def _item(finding: Finding) -> str:
+    place = " ".join(f"`{part}`" for part in (finding.place, finding.path) if part)
+    message, fix = escaped(finding.message + _where(finding)), escaped(finding.fix)
+    return f"- {SIGNS[finding.level].emoji} {place}  \n  {message}  \n  → {fix}"
+
+
+def escaped(words: str) -> str:
+    """Words in which Markdown finds nothing to format, and nobody to notify."""
+    for special in "\\`*_{}[]<>#|@":
+        words = words.replace(special, f"\\{special}" if special != "@" else "@\u200b")
+    return words
+
+
+def cut(lines: Sequence[str], most: int = COMMENT) -> str:
+    """The lines that fit in a comment, and how many more there were."""
+    room = most - 100
+    kept = []
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0:
+            more = len(lines) - len(kept)
+            return "\n".join([*kept, "", f"… and {more} more lines, which do not fit here."])
+        kept.append(line)
+    return "\n".join(kept)
+
+
+def _json(found: Sequence[Finding]) -> None:
+    click.echo(json.dumps([finding._asdict() for finding in found], indent=2, ensure_ascii=False))
+
+
+def _github(found: Sequence[Finding]) -> None:
+    """Workflow commands, which GitHub shows beside the lines that they name."""
+    for finding in found:
+        place = {"file": finding.file, "line": finding.line, "title": finding.path or "pgpillar"}
+        given = ",".join(f"{key}={_quoted(value, ',:')}" for key, value in place.items() if value)
+        message = _quoted(f"{finding.message}{_where(finding)}; {finding.fix}")
+        click.echo(f"::{SIGNS[finding.level].command} {given}::{message}")
+    click.echo(summary(found))
+
+
+def _quoted(value: object, more: str = "") -> str:
+    """As a workflow command takes it."""
+    text = str(value)
+    for special in "%\r\n" + more:
+        text = text.replace(special, f"%{ord(special):02X}")
+    return text
+
+
+_FINDINGS = {"text": _text, "markdown": _markdown, "json": _json, "github": _github}

@@ -1,0 +1,31 @@
+"""The command line. Each command is a module of its own."""
+
+from pathlib import Path
+
+import click
+
+import pgpillar
+from pgpillar_cli import check
+from pgpillar_cli.place import Place, PlaceError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(pgpillar.__version__, prog_name="pgpillar")
+@click.option(
+    "-C", "directory", default=".", type=click.Path(file_okay=False, path_type=Path), help="Run as if there."
+)
+@click.pass_context
+def cli(context, directory):
+    """PostgreSQL access from Salt pillar: what is wrong with it, and what an edit of it changes."""
+    try:
+        context.obj = Place.around(directory)
+    except PlaceError as error:
+        raise click.ClickException(str(error)) from None
+
+
+for command in (check.check,):
+    cli.add_command(command)
+
+
+def main():
+    cli(prog_name="pgpillar")

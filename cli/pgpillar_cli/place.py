@@ -1,0 +1,65 @@
+"""Where pillar stands: a directory ``pillar`` with one directory for each environment, as people keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+IN_THE_CLEAR = ("dev",)  # the environments whose secrets are none
+
+
+class PlaceError(Exception):
+    """What is asked for is not where it should be."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment, such as dev. Salt reads its directory first, and what is shared after it."""
+
+    name: str
+    pillar: Path
+
+    @property
+    def roots(self) -> list[str]:
+        return [str(self.pillar / self.name), str(self.pillar)]
+
+    @property
+    def top(self) -> Path:
+        return self.pillar / self.name / "top.sls"
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether what stands in its secrets files must be encrypted."""
+        return self.name not in IN_THE_CLEAR
+
+
+@dataclass(frozen=True)
+class Place:
+    """The root of a repo with a pillar in it."""
+
+    root: Path
+
+    @classmethod
+    def around(cls, directory: Path) -> Place:
+        """The place that a directory is in."""
+        here = directory.resolve()
+        for root in (here, *here.parents):
+            if (root / "pillar").is_dir():
+                return cls(root)
+        raise PlaceError(f"there is no directory 'pillar' in {here} or above it")
+
+    def environments(self, names: Iterable[str] = ()) -> list[Environment]:
+        """Those of these names, or all: the directories of pillar that hold a top file."""
+        pillar = self.root / "pillar"
+        known = [Environment(top.parent.name, pillar) for top in sorted(pillar.glob("*/top.sls"))]
+        unknown = set(names) - {environment.name for environment in known}
+        if unknown or not known:
+            there = ", ".join(one.name for one in known) or "none"
+            asked = f"no environment {', '.join(map(repr, sorted(unknown)))}" if unknown else "no top.sls"
+            raise PlaceError(f"{pillar} has {asked}; the environments there are: {there}")
+        return [one for one in known if not names or one.name in names]
+
+    def relative(self, file: str | Path) -> str:
+        """A file as people name it, from the root."""
+        return str(Path(file).relative_to(self.root))
