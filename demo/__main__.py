@@ -9,16 +9,16 @@ from pgpillar.model import Trouble
 
 
 def converge():
-    """Make or mend the private server, converge it, and show what pillar promises."""
+    """Make or mend the private server and two app nodes, converge them, and show what pillar promises."""
     with place.locked(place.find()) as where:
         run.Demo(where, show.console()).run()
 
 
 def clean():
-    """Stop the server and remove all that the demo made."""
+    """Stop all that runs, and remove all that the demo made."""
     if place.exists():
         with place.locked(place.find()) as where:
-            run.open_server(where).remove()
+            run.Demo(where, show.console()).remove()
         place.remove()
 
 

@@ -13,28 +13,31 @@ from demo.place import ROOT
 from devtools.embedded import Failed
 from pgpillar import pillar
 
-ID = "db-admin-1"  # that of roles.yaml which administers
 LOG_LINES = 15
+NOT_RUN = "One or more requisite failed"  # which tells nothing beside the failure that it is for
 
 
 class Minion:
-    def __init__(self, place):
-        self.place, self.directory = place, Path(place, "minion")
+    def __init__(self, place, name, **options):
+        self.place, self.name, self.options = place, name, options
+        self.directory = Path(place, "minions", name)
         self.log = self.directory / "salt.log"
 
     def configure(self):
         """Write the minion's configuration, and begin its log anew."""
+        self.directory.parent.mkdir(mode=0o700, exist_ok=True)
         self.directory.mkdir(mode=0o700, exist_ok=True)
         self.log.unlink(missing_ok=True)
         configuration = {
-            "id": ID,
+            "id": self.name,
             "root_dir": str(self.directory),
             "file_client": "local",
-            "file_roots": {"base": [str(ROOT / "salt"), str(self.place / "salt")]},
+            "file_roots": {"base": [str(self.place / "salt"), str(ROOT / "salt")]},
             "pillar_roots": {"base": [str(self.place / "pillar")]},
             "pillar_safe_render_error": False,
             "log_file": str(self.log),
             "log_level_logfile": "info",
+            **self.options,
         }
         (self.directory / "minion").write_text(json.dumps(configuration, indent=1))
 
@@ -51,11 +54,28 @@ class Minion:
         except (ValueError, KeyError):
             raise Failed("\n".join([f"salt-call {arguments[0]} failed:", *self._tail(done)])) from None
 
-    def declared(self):
-        """The cluster that pillar declares: read here, for salt-call prints asterisks for its values."""
+    def highstate(self):
+        """Run it; returns what each state said, in their order."""
+        returned = self.call("state.highstate")
+        if isinstance(returned, list):
+            raise Failed("\n".join(["Salt cannot read the pillar or the states:", *returned]))
+        states = sorted(returned.values(), key=lambda state: state["__run_num__"])
+        return [self._said(state) for state in states if not state["comment"].startswith(NOT_RUN)]
+
+    def _said(self, state):
+        """What a state said; the places that it changed are told as they are seen from the node's own /."""
+        changes = json.dumps(state["changes"]).replace(f"{self.place / self.name}/", "/")
+        return {"comment": state["comment"], "result": state["result"], "changes": json.loads(changes)}
+
+    def pillar(self):
+        """What stands under ``postgresql``: read here, for salt-call prints asterisks for its values."""
         options = salt.config.minion_config(str(self.directory / "minion"))
-        compiled = salt.pillar.get_pillar(options, {"id": ID}, ID, "base").compile_pillar()
-        return pillar.read(compiled["postgresql"])["main"].cluster
+        compiled = salt.pillar.get_pillar(options, {"id": self.name}, self.name, "base").compile_pillar()
+        return compiled["postgresql"]
+
+    def cluster(self):
+        """The cluster that pillar declares."""
+        return pillar.read(self.pillar())["main"].cluster
 
     def _tail(self, done):
         said = [*done.stdout.splitlines(), *done.stderr.splitlines()]

@@ -23,10 +23,11 @@ def take():
     with tempfile.TemporaryDirectory(prefix="pgpillar-demo-", dir="/var/tmp") as directory:
         where = Path(directory)
         where.chmod(0o755)
+        demo = run.Demo(where, out)
         try:
-            run.Demo(where, out).run()
+            demo.run()
         finally:
-            run.open_server(where).remove()
+            demo.remove()
     write(out)
 
 

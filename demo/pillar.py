@@ -12,15 +12,18 @@ SEED = Path(__file__).parent / "seed"
 WHERE = "postgresql/clusters.sls"
 ADMIN_SECRET = "secrets/postgresql-admin.sls"
 USER_SECRETS = "secrets/postgresql-users.sls"
-USERS = ("wiki", "shop", "shop_app", "analyst")
+APPLICATION_SECRETS = "secrets/postgresql-applications.sls"
+USERS = {
+    USER_SECRETS: ("only the minion that administers the cluster sees this", ("wiki", "shop", "analyst")),
+    APPLICATION_SECRETS: ("the app nodes see this as well", ("shop_app",)),
+}
 
 CLUSTERS = """\
 # Written by the demo when it makes its server or has to move it to another port.
 postgresql:
   clusters:
     main:
-      host: postgresql.example.internal  # the name that the certificate is verified against
-      hostaddr: 127.0.0.1  # the address that is dialled
+      host: 127.0.0.1  # what the certificate is verified against
       port: {port}
       ca_file: {ca}
       dumps: {dumps}
@@ -33,7 +36,7 @@ postgresql:
       admin: {{user: postgres, password: {password}}}
 """
 PASSWORDS = """\
-# Made of random bytes by the demo. A new user needs a line here.
+# Made of random bytes by the demo. A new user needs a line in such a file; {readers}.
 postgresql:
   users:
 {lines}"""
@@ -44,8 +47,9 @@ def seed(place):
     for tree in ("pillar", "salt"):
         if not Path(place, tree).exists():
             _copy(SEED / tree, Path(place, tree))
-    passwords = "".join(f"    {user}: {{password: {secrets.token_urlsafe(18)}}}\n" for user in USERS)
-    _keep(place, USER_SECRETS, PASSWORDS.format(lines=passwords))
+    for name, (readers, users) in USERS.items():
+        lines = "".join(f"    {user}: {{password: {secrets.token_urlsafe(18)}}}\n" for user in users)
+        _keep(place, name, PASSWORDS.format(readers=readers, lines=lines))
 
 
 def _copy(source, target):

@@ -12,10 +12,11 @@ from devtools.embedded import Failed
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = ".demo"
+LONGEST_SOCKET = "app-1/var/run/postgresql/.s.PGSQL.65535"
 
 
 def find(parent=ROOT):
-    """Return the demo's directory. A new one is elsewhere if the server's user could not enter this one."""
+    """Return the demo's directory. A new one is elsewhere if this one would not do."""
     place = Path(parent, NAME)
     if place.is_symlink() and not _is_ours(place):
         place.unlink()
@@ -29,14 +30,23 @@ def _is_ours(link):
 
 
 def _make(place):
-    user = postgres.server_user().pw_name
-    if postgres.enterable(place, user):
+    obstacle = _obstacle(place)
+    if not obstacle:
         place.mkdir()
         return
     elsewhere = Path(tempfile.mkdtemp(prefix="pgpillar-demo-", dir="/var/tmp"))
     elsewhere.chmod(0o755)
     place.symlink_to(elsewhere)
-    print(f"user {user}, who runs the server, cannot enter {place.parent}, so {NAME} leads to {elsewhere}")
+    print(f"{obstacle}, so {NAME} leads to {elsewhere}")
+
+
+def _obstacle(place):
+    user = postgres.server_user().pw_name
+    if not postgres.enterable(place, user):
+        return f"user {user}, who runs the server, cannot enter {place.parent}"
+    if len(os.fsencode(place / LONGEST_SOCKET)) > postgres.LONGEST_SOCKET:
+        return f"the path of {place.parent} is too long for sockets"
+    return None
 
 
 @contextmanager

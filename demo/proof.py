@@ -55,7 +55,7 @@ def attempt(server, cluster, trial):
     except psycopg2.errors.UndefinedTable:
         return Verdict(trial.user, what, "there is no table to try it on", True)
     except psycopg2.Error as error:
-        outcome, allowed = f"refused: {_reason(error)}", False
+        outcome, allowed = f"refused: {reason(error)}", False
     return Verdict(trial.user, what, outcome, allowed == _may(cluster, trial))
 
 
@@ -66,7 +66,7 @@ def _run(server, trial, password):
         return ", ".join(map(str, cursor.fetchone())) if cursor.description else "done"
 
 
-def _reason(error):
+def reason(error):
     """The server's words in one line, without the address that libpq puts before them."""
     if error.pgcode:
         return explained(error).partition(";")[0]

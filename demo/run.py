@@ -1,18 +1,30 @@
 """The demo, step by step. Each finds what an earlier run left, whole or cut off, and goes on from there."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
 from demo import pillar, place, proof, services, show
 from demo.minion import Minion
+from demo.node import NAMES, Node
+from demo.passage import Passage
 from devtools import postgres
 from devtools.embedded import Failed
 
 GOODBYE = """
-The server goes on running. What to do next:
-  edit   {home}/pillar/postgresql/databases.sls or roles.sls, then `make demo` again
+The server and both pgbouncers go on running. What to do next:
+  edit   {home}/pillar/postgresql/databases.sls or roles.sls, then `make demo` again; passwords are in
+         {home}/pillar/{users} and, for the nodes, {applications}
   look   PGSERVICEFILE={home}/{services} psql service=shop.analyst
-  end    make demo-clean
+  use    PGSERVICEFILE={home}/app-1/etc/pgpillar/clients/shop_app/pg_service.conf psql service=shop
+  end    make demo-clean; it deletes {home} whole, with the data and the dumps in it
 """
+
+
+WHERE_PILLAR_IS = (
+    f"(pillar is in {place.NAME}/pillar, its passwords in the files of {place.NAME}/pillar/secrets)"
+)
 
 
 def open_server(where):
@@ -27,19 +39,40 @@ def open_server(where):
 class Demo:
     def __init__(self, where, out):
         self.where, self.out = where, out
-        self.minion = Minion(where)
+        self.admin = Minion(where, "db-admin")
+        self.nodes = [Node(where, name) for name in NAMES]
         self.server = open_server(where)
 
     def run(self):
         """Do it all, and print it."""
         self._serve()
+        self._prepare()
+        self._converge("highstate of db-admin", self.admin)
+        self._try_server()
+        self._converge("highstate of the app nodes", *self._node_minions)
+        self._try_nodes()
+        self._converge("highstate again, of all", self.admin, *self._node_minions, still=True)
+        secrets = {"users": pillar.USER_SECRETS, "applications": Path(pillar.APPLICATION_SECRETS).name}
+        self.out.print(
+            GOODBYE.format(home=place.NAME, services=services.NAME, **secrets), markup=False, end=""
+        )
+
+    def remove(self):
+        """Stop all that runs, and delete the server."""
+        for node in self.nodes:
+            node.stop()
+        self.server.remove()
+
+    @property
+    def _node_minions(self):
+        return [node.minion for node in self.nodes]
+
+    def _prepare(self):
         pillar.seed(self.where)
         pillar.tell_of(self.where, self.server)
-        self.minion.configure()
-        self._converge("highstate")
-        self._try_it()
-        self._converge("highstate again")
-        self.out.print(GOODBYE.format(home=place.NAME, services=services.NAME), markup=False, end="")
+        self.admin.configure()
+        for node in self.nodes:
+            node.prepare()
 
     def _step(self, title):
         return show.step(self.out, title)
@@ -65,29 +98,59 @@ class Demo:
 
     # The states
 
-    def _converge(self, title):
-        with self._step(title):
-            returned = self.minion.call("state.highstate")
-        if isinstance(returned, list):
-            raise Failed("\n".join(["Salt cannot read the pillar or the states:", *returned]))
-        states = sorted(returned.values(), key=lambda state: state["__run_num__"])
-        for state in states:
-            show.state(self.out, state)
-        failed = [state["comment"] for state in states if state["result"] is False]
-        if failed:
-            raise Failed("\n".join(failed))
+    def _converge(self, title, *minions, still=False):
+        """Run the highstates of these minions side by side; ``still``: there must be nothing left to do."""
+        with self._step(title), ThreadPoolExecutor(len(minions)) as threads:
+            returned = dict(zip(minions, threads.map(Minion.highstate, minions), strict=True))
+        for names, states in _alike(returned):
+            show.states(self.out, names if len(minions) > 1 else [], states)
+        states = [state for each in returned.values() for state in each]
+        if failed := [state["comment"] for state in states if state["result"] is False]:
+            raise Failed("\n".join([*dict.fromkeys(failed), WHERE_PILLAR_IS]))
+        if still and any(state["changes"] for state in states):
+            raise Failed("the second highstate found something left to do: see above")
 
-    # The application
+    # The applications
 
-    def _try_it(self):
-        cluster = self.minion.declared()
+    def _try_server(self):
+        cluster = self.admin.cluster()
         services.write(self.where, self.server, cluster)
-        trials = proof.trials(cluster)
-        with self._step("what pillar says, tried over verify-full"):
-            verdicts = [proof.attempt(self.server, cluster, trial) for trial in trials]
+        attempts = [partial(proof.attempt, self.server, cluster, trial) for trial in proof.trials(cluster)]
+        nothing = f"pillar has no database {proof.DATABASE}, or none of the users that the demo knows"
+        self._try("what pillar says, tried over verify-full", attempts, nothing)
+
+    def _try_nodes(self):
+        self._pool()
+        attempts = Passage(self.where, self.server, self.nodes).attempts()
+        nothing = "the app nodes see the password of nobody who may use a database"
+        self._try("the way of an application through the pgbouncer of its node", attempts, nothing)
+
+    def _pool(self):
+        asleep = [node for node in self.nodes if not node.running]
+        if not asleep:
+            self.out.print("their pgbouncers are running")
+            return
+        with self._step(f"starting their pgbouncers, as user {asleep[0].account.pw_name}"):
+            for node in asleep:
+                node.start()
+
+    def _try(self, title, attempts, nothing):
+        with self._step(title):
+            verdicts = [attempt() for attempt in attempts]
         show.verdicts(self.out, verdicts)
+        if not verdicts:
+            self.out.print(f"  nothing to try: {nothing}")
         if not all(verdict.as_declared for verdict in verdicts):
-            raise Failed("the server does not do what pillar says: see the lines marked with ✗")
+            raise Failed("not all is as pillar says: see the lines marked with ✗")
+
+
+def _alike(returned):
+    """Those minions together of which the states said the same."""
+    groups = []
+    for minion, states in returned.items():
+        names = next((names for names, others in groups if others == states), None)
+        names.append(minion.name) if names else groups.append(([minion.name], states))
+    return groups
 
 
 def _is_free(port):

@@ -31,21 +31,40 @@ def step(out, title):
     out.print(f"{time.monotonic() - start:.1f} s", style="dim")
 
 
-def state(out, returned):
-    """Print what a state did; what it could not do is for the end."""
-    if returned["changes"]:
-        out.print(_tree(returned["comment"].partition("\n")[0], returned["changes"]))
-    elif returned["result"]:
-        out.print(f"  {returned['comment']}; nothing changed", markup=False)
+def states(out, names, returned):
+    """Print what states did, under the names of their minions; what they could not do is for the end."""
+    if names and any(state["result"] for state in returned):
+        out.print(" and ".join(names), style="bold")
+    for state in returned:
+        if state["changes"]:
+            out.print(_tree(state["comment"].partition("\n")[0], state["changes"]))
+        elif state["result"]:
+            out.print(f"  {state['comment']}; nothing changed", markup=False)
 
 
 def _tree(title, found):
     tree = Tree(Text(title))
-    for group, names in found.items():
-        branch = tree.add(Text(group, style="bold"))
-        for name, lines in names.items():
-            _add(branch, name, lines)
+    _grow(tree, found)
     return tree
+
+
+def _grow(tree, found):
+    """What is told of several alike stands there once."""
+    for told, names in _together(found):
+        if isinstance(told, dict):
+            _grow(tree.add(Text(names[0], style="bold")), told)
+        elif len(names) > 1:
+            tree.add(_coloured(f"{told}: {', '.join(names)}", told))
+        else:
+            _add(tree, names[0], told if isinstance(told, list) else [told])
+
+
+def _together(found):
+    """What is told in one word, with all names that it is told of; everything else by itself."""
+    groups = {}
+    for name, told in found.items():
+        groups.setdefault(told if isinstance(told, str) else name, (told, []))[1].append(name)
+    return groups.values()
 
 
 def _add(branch, name, lines):

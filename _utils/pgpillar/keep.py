@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +40,8 @@ class Keeper:
     def _make_way_for(self, path: Path, guard: Guard) -> None:
         if self.directory in path.parents:
             files.make_directory(self.directory, Guard(0o755))
-            files.make_directory(path.parent, guard._replace(mode=0o500))
+            # Without root's rights, who reads is who writes
+            files.make_directory(path.parent, guard._replace(mode=0o700 if os.geteuid() else 0o500))
             if path.is_dir():
                 _remove(path)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo import place, run
+from demo.node import NAMES, Node
 
 ROOT = Path(__file__).resolve().parents[2]
 TREES = ("_modules", "_states", "_utils", "demo", "devtools", "pillar", "salt")
@@ -41,6 +42,10 @@ class Copy:
     @property
     def server(self):
         return run.open_server(self.demo.resolve())
+
+    @property
+    def nodes(self):
+        return [Node(self.demo.resolve(), name) for name in NAMES]
 
     def file(self, name):
         return self.demo / "pillar" / name

@@ -6,17 +6,29 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from demo import picture, place, proof
 from demo.minion import Minion
+from demo.node import NAMES
+from demo.passage import Passage
+from devtools.postgres import wait_for
 
 NOTHING = "Cluster main is as pillar wants it; nothing changed"
+NOTHING_ON_NODES = "pgbouncer has the pools that pillar wants; nothing changed"
+ON_EACH_NODE = 4  # its service, another node's password, the real one, and where that stands
 BROKEN = "    blog: {owner: wikki, acces: {analyst: reed}}\n"
-CHANGING = ((r"\d+\.\d s", "N s"), (r"port \d+", "port N"), (r"user \w+$", "user U"))
+CHANGING = (
+    (r"\d+\.\d s", "N s"),
+    (r"port \d+", "port N"),
+    (r"its \d+ files; \d+ others", "its N files; N others"),
+    (r"(SASL|password) authentication", "password authentication"),
+)
 
 
 def stable(text):
@@ -49,13 +61,14 @@ def test_the_readme_shows_the_pillar_of_the_demo(name):
 
 def test_nothing_is_red_and_something_is_refused(copy):
     assert "✗" not in copy.first
-    assert copy.first.count("✓") == len(proof.TRIALS)
-    assert copy.first.count("refused: ") == 4
+    assert copy.first.count("✓") == len(proof.TRIALS) + ON_EACH_NODE * len(NAMES)
+    assert copy.first.count("refused: ") == 4 + 2 * len(NAMES)
 
 
 def test_a_second_run_changes_nothing_and_is_quick(copy):
     before = os.times()
-    assert copy.shown().count(NOTHING) == 2
+    said = copy.shown()
+    assert (said.count(NOTHING), said.count(NOTHING_ON_NODES)) == (2, 2)
     after = os.times()
     # Seconds of a processor, for others may be at work on this machine
     assert after.children_user + after.children_system - before.children_user - before.children_system < 15
@@ -68,6 +81,42 @@ def test_an_edit_is_applied(copy, edited):
         ("wiki",)
     ]
     assert "[blog.wiki]" in (copy.demo / "pg_service.conf").read_text()
+
+
+def test_an_edit_is_applied_on_the_nodes(copy, edited):
+    edited("    blog: {owner: wiki, access: {shop_app: read}}\n")
+    assert "── blog: new" in copy.shown()
+    for node in copy.nodes:
+        assert set(node.console.databases()) == {"pgbouncer", "blog", "shop"}
+    edited("  pools:\n    jobs: {database: shop, user: shop_app, size: 3}\n")
+    assert re.search(
+        "✓ app-2 shop_app +service=jobs +shop_app in shop, over TLSv1.3, verify-full", copy.shown()
+    )
+    assert {str(node.console.databases()["jobs"]["pool_size"]) for node in copy.nodes} == {"3"}
+
+
+def test_a_fault_that_is_of_the_nodes_alone_is_told(copy):
+    path = copy.file("postgresql/pgbouncer.sls")
+    before = path.read_text()
+    path.write_text(before.replace("listen_addr", "listen_adr"))
+    done = copy.run()
+    path.write_text(before)
+    assert done.returncode == 1
+    assert done.stderr.count("settings:listen_adr: did you mean 'listen_addr'?") == 1
+    assert "passwords in the files of .demo/pillar/secrets" in done.stderr
+    assert "requisite" not in done.stderr
+
+
+def test_without_the_shop_there_is_nothing_to_try_and_it_is_said(copy):
+    paths = [copy.file(f"postgresql/{name}.sls") for name in ("databases", "roles")]
+    before = [path.read_text() for path in paths]
+    paths[0].write_text(before[0].partition("    shop:")[0])
+    paths[1].write_text(before[1].replace("{access: {shop: read}}", "{}"))
+    said = copy.shown()
+    for path, text in zip(paths, before, strict=True):
+        path.write_text(text)
+    assert "nothing to try: pillar has no database shop" in said
+    assert "nothing to try: the app nodes see the password of nobody" in said
 
 
 def test_a_right_that_is_given_shows_as_given(copy):
@@ -107,10 +156,25 @@ def test_a_server_that_crashed_is_started_again(copy):
     assert NOTHING in copy.shown()
 
 
+def test_pgbouncers_stay_and_one_that_was_killed_is_started_again(copy):
+    copy.shown()
+    pids = [pid_of(node) for node in copy.nodes]
+    assert "their pgbouncers are running" in copy.shown()
+    assert [pid_of(node) for node in copy.nodes] == pids
+    os.kill(pids[0], signal.SIGKILL)
+    wait_for(lambda: not copy.nodes[0].running, "it is not dead")
+    assert "starting their pgbouncers" in copy.shown()
+    assert pid_of(copy.nodes[1]) == pids[1]
+
+
+def pid_of(node):
+    return int(Path(node.paths.pid).read_text())
+
+
 def test_a_taken_port_is_left_for_another(copy):
     copy.server.stop()
     with socket.create_server(("127.0.0.1", copy.server.port)) as other:
-        assert f"port {other.getsockname()[1]}" not in copy.shown()
+        assert f"shop: port {other.getsockname()[1]} → " in copy.shown()
     assert NOTHING in copy.shown()
 
 
@@ -157,17 +221,49 @@ def test_a_promise_that_is_not_kept_shows(copy):
     assert not proof.attempt(copy.server, cluster, reading).as_declared
 
 
+def kept(copy):
+    """Whether each promise of the demo's nodes is kept, by node and attempt."""
+    attempts = Passage(copy.demo.resolve(), copy.server, copy.nodes).attempts()
+    return {(found.user, found.attempt): found.as_declared for found in (attempt() for attempt in attempts)}
+
+
+def test_a_real_password_that_lies_about_shows(copy):
+    copy.shown()
+    assert set(kept(copy).values()) == {True}
+    lost = copy.demo / "lost"
+    lost.write_text(f"so that it is found: {declared(copy).roles['shop_app'].password.reveal()}")
+    assert {attempt for (_, attempt), well in kept(copy).items() if not well} == {
+        "www-data looks for the real password"
+    }
+    lost.unlink()
+
+
+def test_nodes_with_one_password_show(copy):
+    copy.shown()
+    first, second = (Path(node.paths.secrets, "shop_app") for node in copy.nodes)
+    before = second.read_text()
+    second.write_text(first.read_text())
+    broken = [key for key, well in kept(copy).items() if not well]
+    second.write_text(before)
+    assert broken == [("app-1 shop_app", "with the password of app-2")]
+
+
 def declared(copy):
     """The cluster that the demo's pillar declares."""
-    return Minion(copy.demo.resolve()).declared()
+    return Minion(copy.demo.resolve(), "db-admin").cluster()
 
 
 def test_no_password_can_be_read_by_others(copy):
     secrets = [role.password.reveal().encode() for role in declared(copy).roles.values() if role.password]
     assert len(secrets) == 4
     holders = [path for path in files(copy.demo) if any(secret in path.read_bytes() for secret in secrets)]
-    assert {path.name for path in holders} == {"postgresql-users.sls", "pg_service.conf"}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
+    modes = {(path.name, stat.S_IMODE(path.stat().st_mode)) for path in holders}
+    assert modes == {
+        ("postgresql-users.sls", 0o600),
+        ("postgresql-applications.sls", 0o600),
+        ("pg_service.conf", 0o600),
+        ("pgbouncer.ini", 0o640),
+    }
 
 
 def files(directory):
@@ -178,14 +274,28 @@ def test_clean_leaves_nothing(make_copy):
     copy = make_copy()
     before = {path.relative_to(copy.root) for path in copy.root.rglob("*")}
     copy.shown()
-    port, sockets = copy.server.port, copy.server.socket_dir
+    port, sockets, pids = copy.server.port, copy.server.socket_dir, [pid_of(node) for node in copy.nodes]
     assert copy.run("clean").returncode == 0
     after = {path.relative_to(copy.root) for path in copy.root.rglob("*") if path.name != "__pycache__"}
     assert {path for path in after - before if path.suffix != ".pyc"} == set()
     assert not sockets.exists()
+    assert not any(is_alive(pid) for pid in pids)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
     assert copy.run("clean").returncode == 0
+
+
+def is_alive(pid):
+    """Whether a process is there; one that is dead and not yet buried is not."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_a_checkout_too_deep_for_sockets_has_the_demo_elsewhere(make_copy):
+    place.find(deep := Path(tempfile.mkdtemp(prefix="deep" * 20, dir=make_copy().root)))
+    assert (deep / place.NAME).resolve().parent == Path("/var/tmp")
+    place.remove(deep)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another user")

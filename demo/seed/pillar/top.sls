@@ -1,5 +1,9 @@
-# Which node gets which files. This one administers the cluster, so it gets them all.
+# Which minion sees which files. One administers the cluster and sees them all; an app node sees the secrets of
+# its applications alone.
 base:
-  '*':
+  db-admin:
     - postgresql.*
     - secrets.*
+  app-*:
+    - postgresql.*
+    - secrets.postgresql-applications
