@@ -76,6 +76,8 @@ def _cell(row: dict) -> Callable[[str], str]:
 _AIMS = (
     ("A second run, against Salt's own states with Debian's defaults", "again", "default", "socket", "≥ 50"),
     ("A second run, against Salt's own states at their best", "again", "tuned", "socket", "≥ 10"),
+    ("The floor's second run, against the first of these", "again", "default", "floor socket", ""),
+    ("The floor's second run, against the second", "again", "tuned", "floor socket", ""),
     (
         "A second run, against an empty run and the bare catalog reads",
         "again",
