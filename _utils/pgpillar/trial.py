@@ -28,7 +28,12 @@ PATIENCE = 5  # seconds to come up, and to log in
 LOGINS = 8
 
 # Nobody waits for a scratch instance longer than it takes to see that a login fails
-HASTE = {"query_wait_timeout": str(PATIENCE), "server_connect_timeout": "5"}
+HASTE = {"query_wait_timeout": str(PATIENCE), "server_connect_timeout": "5", "log_disconnections": "1"}
+
+# What pgbouncer logs of a pool's way to its server. To the client that waits for it, it tells nothing.
+_CLOSED = r" S-\w+: {}/.*@(\S+) closing because: (.*) \(age="
+_TLS = r"WARNING (TLS handshake error: .*)"
+_SEVERAL = "where the host has several addresses, give the one to dial in hostaddr"
 
 
 class Trial:
@@ -56,8 +61,17 @@ class Trial:
             connection.cursor().execute("select 1")
             connection.close()
         except psycopg2.Error as error:
-            return str(error).strip().splitlines()[0].partition("failed: ")[2]
+            return self._told(pool) or str(error).strip().splitlines()[0].partition("failed: ")[2]
         return None
+
+    def _told(self, pool: Pool) -> str | None:
+        """What keeps pgbouncer from the pool's server, by its log."""
+        log = _log(self.directory)
+        closed = [f"{why} at {where}" for where, why in re.findall(_CLOSED.format(re.escape(pool.name)), log)]
+        if not closed:
+            return None
+        advice = [_SEVERAL] if "connect failed" in closed[-1] else re.findall(_TLS, log)
+        return f"pgbouncer came no further than: {'; '.join(dict.fromkeys(closed + advice))}"
 
 
 @contextmanager

@@ -13,13 +13,13 @@ from urllib.parse import quote
 import psycopg2
 import pytest
 
-from devtools.postgres import wait_for
+from devtools.postgres import free_port, wait_for
 from pgpillar import trial
 from pgpillar.bouncer import Console
 from pgpillar.paths import Paths
 from tests.functional.minions import Minion
+from tests.functional.node.mounts import laid_over
 
-PORT = 6432
 USER = "postgres"  # whom pgbouncer runs as
 
 
@@ -27,7 +27,7 @@ class AppNode:
     """A node that is converged by ``postgresql.client``."""
 
     def __init__(self, directory, name):
-        self.name, self.root = name, Path(directory) / name
+        self.name, self.root, self.port = name, Path(directory) / name, free_port()
         self.minion = Minion(self.root / "salt", id=name, pgpillar_root=str(self.root))
         self.paths = Paths(str(self.root))
         for place in (self.paths.sockets, Path(self.paths.log).parent):
@@ -37,7 +37,8 @@ class AppNode:
         self.bouncer = None
 
     def apply(self, tree, test=False):
-        """Converge; returns {state's function: its result}."""
+        """Converge, on a port of the node's own; returns {state's function: its result}."""
+        tree = {**tree, "pgbouncer": {"port": self.port, **tree.get("pgbouncer", {})}}
         returned = self.minion.returned("postgresql.client", tree, test)
         return {key.split("_|-")[0] + "." + key.split("_|-")[-1]: state for key, state in returned.items()}
 
@@ -72,14 +73,14 @@ class AppNode:
 
     @property
     def console(self):
-        return Console(self.paths.sockets, PORT, USER)
+        return Console(self.paths.sockets, self.port, USER)
 
     def secret(self, user):
         return (Path(self.paths.secrets) / quote(user, safe="")).read_text()
 
     def connect(self, pool, user, password=None):
         """Log in to a pool over the node's socket, with the node's own password of the user."""
-        where = {"host": self.paths.sockets, "port": PORT, "dbname": pool, "user": user}
+        where = {"host": self.paths.sockets, "port": self.port, "dbname": pool, "user": user}
         connection = psycopg2.connect(**where, password=password or self.secret(user), connect_timeout=10)
         connection.autocommit = True
         return connection
@@ -138,7 +139,7 @@ def shop(cluster):
     databases = {"wiki": "wiki", "shop": {"owner": "shop", "access": {"shop_app": "write"}}}
     cluster.converge(databases=databases, users=users)
     tree = cluster.tree(databases=databases, users=users)
-    tree["clusters"]["main"] = {"host": "localhost", "port": cluster.server.port, "ca": cluster.server.ca_pem}
+    tree["clusters"]["main"] = {"host": "127.0.0.1", "port": cluster.server.port, "ca": cluster.server.ca_pem}
     tree["users"] = {"shop_app": tree["users"]["shop_app"]}
     return tree
 
@@ -146,6 +147,13 @@ def shop(cluster):
 @pytest.fixture
 def node(make_node):
     return make_node("app-1")
+
+
+@pytest.fixture
+def own_etc(node):
+    """A node whose /etc is the machine's, with what it writes there, while the test lasts."""
+    with laid_over("/etc", node.root / "etc"):
+        yield node
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ import psycopg2
 import pytest
 
 from devtools import tls
+from devtools.postgres import HBA
 from pgpillar import pgbouncer, scram, trial
 from pgpillar.pgbouncer import INI, USERLIST
+from tests.functional.conftest import HOST
 from tests.functional.minions import restarted
 from tests.functional.node.conftest import USER
 
@@ -51,6 +53,11 @@ def test_a_setting_that_pgbouncer_does_not_know_is_named_with_the_nearest(calm, 
 def test_a_value_that_pgbouncer_refuses_stays_out(calm, shop):
     said = calm.refused({**shop, "pgbouncer": {"settings": {"pool_mode": "sometimes"}}})
     assert "pool_mode" in said
+
+
+def test_a_setting_that_keeps_pgbouncer_from_the_server_is_told_by_its_log(calm, shop):
+    said = calm.refused({**shop, "pgbouncer": {"settings": {"server_tls_protocols": "tlsv1.0"}}})
+    assert re.search(r"pool 'shop': pgbouncer came no further than: .* at 127.0.0.1:.*TLS handshake error", said)
 
 
 def test_a_setting_is_changed_while_clients_are_at_work(calm, shop):
@@ -143,38 +150,65 @@ def test_a_full_disk_leaves_what_there_was(calm, shop, monkeypatch):
 
 
 @pytest.fixture
-def led(running, shop):
-    """A node whose server's name leads to an address of its own; gives its hosts file."""
-    file = running.root / "etc/hosts"
+def led(own_etc, shop):
+    """A node whose hosts file alone knows the server's name; gives that file."""
+    file = own_etc.root / "etc/hosts"
     file.write_text("127.0.0.1 localhost\n")
-    shop["clusters"]["main"]["hostaddr"] = "127.0.0.1"
-    assert running.converge(shop)["pgbouncer.configured"] == {"addresses": {"localhost": "new"}}
+    shop["clusters"]["main"] |= {"host": HOST, "hostaddr": "127.0.0.1"}
+    assert own_etc.converge(shop)["pgbouncer.configured"]["addresses"] == {HOST: "new"}
+    own_etc.start()
     return file
 
 
-LED = "# pgpillar: begin\n127.0.0.1 localhost\n# pgpillar: end\n127.0.0.1 localhost\n"
+LED = f"# pgpillar: begin\n127.0.0.1 {HOST}\n# pgpillar: end\n127.0.0.1 localhost\n"
 
 
-def test_an_address_to_dial_stands_in_the_hosts_file(led, running, shop):
+def test_an_address_to_dial_stands_in_the_hosts_file(led, node, shop):
     assert led.read_text() == LED
-    assert running.converge(shop) == {}
-    del shop["clusters"]["main"]["hostaddr"]
-    assert running.converge(shop)["pgbouncer.configured"] == {"addresses": {"localhost": "gone"}}
-    assert led.read_text() == "127.0.0.1 localhost\n"
+    assert node.query("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [(True,)]
+    assert node.converge(shop) == {}
 
 
-def test_an_address_where_no_server_is_stays_out(led, running, shop):
+def test_an_address_where_no_server_is_stays_out(led, node, shop):
     shop["clusters"]["main"]["hostaddr"] = "127.0.0.9"
-    assert "pool 'shop'" in running.refused(shop)
+    assert "pool 'shop'" in node.refused(shop)
     assert led.read_text() == LED
 
 
-def test_an_address_goes_back_with_what_it_came_with(led, running, shop):
-    """The name could do without it, and the setting beside it does not."""
-    del shop["clusters"]["main"]["hostaddr"]
+@pytest.fixture
+def twofold(cluster):
+    """A second address of the server."""
+    cluster.server.hba((*HBA, "hostssl all all 127.0.0.2/32 scram-sha-256"))
+    with restarted(cluster.server, listen_addresses="127.0.0.1,127.0.0.2"):
+        yield "127.0.0.2"
+    cluster.server.hba()
+
+
+def test_an_address_goes_back_with_what_it_came_with(led, twofold, node, shop):
+    """The server is there as well, and the setting beside it does not work."""
+    shop["clusters"]["main"]["hostaddr"] = twofold
     shop["pgbouncer"] = {"settings": {"pool_mode": "sometimes"}}
-    assert "pool_mode" in running.refused(shop)
+    assert "pool_mode" in node.refused(shop)
     assert led.read_text() == LED
+
+
+def test_a_name_that_needs_no_address_any_more_is_left_to_others(led, node, shop):
+    others = f"127.0.0.1 localhost {HOST}\n"
+    led.write_text(LED.replace("127.0.0.1 localhost\n", others))
+    del shop["clusters"]["main"]["hostaddr"]
+    assert node.converge(shop)["pgbouncer.configured"] == {"addresses": {HOST: "gone"}}
+    assert led.read_text() == others
+    assert node.query("select 1") == [(1,)]
+
+
+def test_an_address_of_a_name_that_refuses_is_told(own_etc, shop):
+    """pgbouncer 1.18 goes on to the next address by itself; 1.24 does not."""
+    (own_etc.root / "etc/hosts").write_text(f"127.0.0.9 {HOST}\n127.0.0.1 {HOST}\n")
+    shop["clusters"]["main"]["host"] = HOST
+    port = shop["clusters"]["main"]["port"]
+    state = own_etc.apply(shop)["pgbouncer.configured"]
+    told = f"pool 'shop': pgbouncer came no further than: connect failed at 127.0.0.9:{port}; "
+    assert state["result"] or told in state["comment"]
 
 
 def test_a_password_stands_in_plain_text_only_where_a_verifier_does_not_work(running):

@@ -11,7 +11,6 @@ from pgpillar import client, files, keep, node_secret
 from pgpillar.client import Way
 from pgpillar.files import Guard
 from pgpillar.model import Secret
-from tests.functional.node.conftest import PORT
 
 HOSTILE = [
     "it's",
@@ -254,8 +253,8 @@ def test_no_function_returns_a_password_of_the_node(running, shop):
     returned = [
         call("node_secret.list", **given),
         call("node_secret.fault", "shop_app", **given),
-        call("pgbouncer.show", "databases", sockets=running.paths.sockets, port=PORT),
-        call("pgbouncer.pools", sockets=running.paths.sockets, port=PORT),
+        call("pgbouncer.show", "databases", sockets=running.paths.sockets, port=running.port),
+        call("pgbouncer.pools", sockets=running.paths.sockets, port=running.port),
     ]
     shop["users"]["shop_app"]["run_as"] = "games"
     returned += [running.apply(shop, test=True), running.apply(shop)]
