@@ -1,4 +1,4 @@
-"""A directory in the place of one of the machine's, for this thread and what it starts, and for nobody else."""
+"""A directory in the place of one of the machine's, seen by this thread and what it starts alone."""
 
 import ctypes
 import os
