@@ -2,6 +2,7 @@
 
 import logging
 
+import golden
 import pytest
 from saltfactories.plugins.event_listener import EventListener
 
@@ -17,6 +18,19 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """Salt's test servers listen on this machine alone; by themselves they would on every address."""
     config.pluginmanager.get_plugin("saltfactories-log-server").log_host = "127.0.0.1"
+
+
+@pytest.fixture
+def agrees(request):
+    """``agrees(case, came_out)``: that it is what the golden file says, or, where asked for, now says."""
+
+    def check(case: golden.Case, came_out: object) -> None:
+        if request.config.getoption("--write-changes") and came_out != case.expected:
+            golden.rewrite(case, came_out)
+        else:
+            assert came_out == case.expected
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pgpillar import scram
 from pgpillar.model import PRESENT, Endpoint, Secret
 from pgpillar.pillar import ROOT, TREE, PillarError, Reader
-from pgpillar.shape import Notes
+from pgpillar.shape import Notes, Path
 
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -131,17 +131,20 @@ class _Pools:
         entry, path = self.tree["pools"][name], ROOT / "pools" / name
         if entry["user"] not in self.usable:
             return None  # a pool of other nodes
-        if entry["database"] not in self.tree["databases"]:
-            self.notes.add(
-                path / "database", f"there is no database {entry['database']!r}", "declare it first"
-            )
-            return None
-        if entry["database"] not in self.usable[entry["user"]]:
-            where = ROOT / "databases" / entry["database"] / "access"
-            message = f"{entry['user']!r} has no access to database {entry['database']!r}"
-            self.notes.add(path / "user", message, f"give it some in {where}")
-            return None
-        return self._pool(name, entry)
+        return self._pool(name, entry) if self._leads_somewhere(entry, path) else None
+
+    def _leads_somewhere(self, entry: Mapping, path: Path) -> bool:
+        """Whether its user may use its database. What could not be read of that is no fault of the pool."""
+        database, user = entry["database"], entry["user"]
+        where = ROOT / "databases" / database
+        if self.notes.has(where):
+            return database in self.usable[user]
+        if database not in self.tree["databases"]:
+            self.notes.add(path / "database", f"there is no database {database!r}", "declare it first")
+        elif database not in self.usable[user]:
+            message = f"{user!r} has no access to database {database!r}"
+            self.notes.add(path / "user", message, f"give it some in {where / 'access'}")
+        return database in self.usable[user]
 
     def _pool(self, name: str, entry: Mapping) -> Pool:
         password = self.tree["users"][entry["user"]]["password"]

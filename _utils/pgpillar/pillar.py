@@ -141,6 +141,9 @@ CLUSTER = Section(
             Choice("static", "mine", "consul"), "where its primary and replicas are found", "static"
         ),
         "replicas": Key(ListOf(REPLICA), "its replicas, where discovery is static", ()),
+        "max_connections": Key(
+            Number(1, 262143), "how many connections each of its servers takes; check adds up the pools"
+        ),
         "lock_timeout": Key(Number(1, 3600), "seconds to wait for a lock on an object", 10),
         "statement_timeout": Key(Number(1, 86400), "seconds that one statement may take", 600),
         "wait_for_others": Key(Number(0, 86400), "seconds to wait for another highstate to finish", 300),
@@ -258,9 +261,9 @@ def read(tree: Mapping) -> dict[str, Declared]:
     return declared
 
 
-def shape_problems(tree: object) -> list[Problem]:
-    """What is wrong with values by themselves, where what they say of each other cannot be judged."""
-    notes = Notes()
+def problems_of_a_part(tree: object) -> list[Problem]:
+    """What is wrong with the values of a part of pillar, where nothing can be said of the whole."""
+    notes = Notes(of_a_part=True)
     TREE.read(tree, ROOT, notes)
     return sorted(set(notes.problems))
 

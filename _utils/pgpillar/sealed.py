@@ -18,16 +18,15 @@ class Sealed(str):
     """Stands for an encrypted value: equal to that of the same message alone, and in one line."""
 
 
-def seal(value, path: Path, damaged: Callable[[Path, str], None]):
-    """The same data with a stand-in for each encrypted value; tells of those that are damaged."""
+def seal(value, path: Path, tell: Callable[[Path, str], None]):
+    """The same data with a stand-in for each encrypted value, of each of which it tells."""
     if isinstance(value, Mapping):
-        return type(value)((key, seal(item, path / key, damaged)) for key, item in value.items())
+        return type(value)((key, seal(item, path / key, tell)) for key, item in value.items())
     if isinstance(value, list):
-        return [seal(item, path / index, damaged) for index, item in enumerate(value)]
+        return [seal(item, path / index, tell) for index, item in enumerate(value)]
     if not isinstance(value, str) or BEGIN not in value:
         return value
-    if fault := fault_of(value):
-        damaged(path, fault)
+    tell(path, value)
     return Sealed("sealed-" + hashlib.sha256(value.encode()).hexdigest()[:32])
 
 

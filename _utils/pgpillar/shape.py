@@ -43,9 +43,10 @@ def _written(key) -> str:
 
 
 class Notes:
-    """The problems found so far."""
+    """The problems found so far. In a part of pillar, what is missing may stand in another."""
 
-    def __init__(self):
+    def __init__(self, of_a_part: bool = False):
+        self.of_a_part = of_a_part
         self.problems: list[Problem] = []
         self._places: set[Path] = set()
 
@@ -414,7 +415,7 @@ class Section(Kind):
         if name in value and value[name] is not None:
             read = key.kind.read(value[name], path / name, notes)
             return key.default if read is None else read
-        if key.required:
+        if key.required and not notes.of_a_part:
             notes.add(path, f"{name!r} is missing", f"add {name!r}: {key.help}")
         return key.default
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
@@ -54,10 +55,9 @@ class Compiler:
         top = self.place.relative(self.environment.top)
         files = {file: self.place.root / file for file in witness.sources}
         errors = compiled.get("_errors", ())
+        tree = witness.still_encrypted(compiled.get("postgresql", {}))
         findings = witness.findings + complaints.of_salt(errors, top, files)
-        return View(
-            minion, compiled.get("postgresql", {}), witness.sources, findings, witness.whole and not errors
-        )
+        return View(minion, tree, witness.sources, findings, witness.whole and not errors)
 
     def _options(self, directory: str) -> dict:
         return salt.config.apply_master_config(
@@ -125,8 +125,9 @@ class Witness:
             except Exception as error:
                 self.findings.append(complaints.of_renderer(error, file))
                 raise complaints.Told from None
-            if name == "yaml" and not isinstance(made, Mapping):
-                self._unread(complaints.no_mapping(file))
+            if name == "yaml" and (fault := _misshapen(made, file, is_top=not args[1])):
+                self._unread(fault)
+                self._note(file, text, made)
                 made = {}
             if isinstance(made, Mapping):
                 self._note(file, text, made)
@@ -140,22 +141,44 @@ class Witness:
         if _text(data) is not None:
             self._unread(complaints.sealed_as_a_whole(file))
             return ""
-        return sealed.seal(data, shape.Path(), lambda *fault: self._damaged(file, *fault))
+        return sealed.seal(data, shape.Path(), partial(self._look_at, file))
 
     def _unread(self, finding: Finding) -> None:
         """Salt goes on as if the file were empty."""
         self.findings.append(finding)
         self.whole = False
 
-    def _damaged(self, file: str, path: shape.Path, fault: str) -> None:
-        fix = "encrypt the value again"
-        self.findings.append(Finding(fault, fix, str(path), file))
+    def _look_at(self, file: str, path: shape.Path, value: str) -> None:
+        if fault := sealed.fault_of(value):
+            self.findings.append(Finding(fault, "encrypt the value again", str(path), file))
+
+    def still_encrypted(self, tree: object) -> object:
+        """The tree without values that no renderer would decrypt, which are told."""
+
+        def tell(path: shape.Path, value: str) -> None:
+            message, fix = "nothing decrypts this value", "begin its file with #!yaml|gpg"
+            self.findings.append(Finding(message, fix, str(path)))
+
+        return sealed.seal(tree, shape.Path(("postgresql",)), tell)
 
     def _note(self, file: str, text: str | None, data: object) -> None:
         """Text in, data out: that is the step whose lines tell where a value stands."""
         if text is None:
             text = self.sources[file].text
         self.sources[file] = Source(file, text, data)
+
+
+def _misshapen(made: object, file: str, is_top: bool) -> Finding | None:
+    """Why the data of a file cannot be used. Salt would go on with nothing, or with each letter of a text."""
+    if not isinstance(made, Mapping):
+        return complaints.no_mapping(file)
+    if is_top:
+        targets = [pair for one in made.values() if isinstance(one, Mapping) for pair in one.items()]
+        wrong = [target for target, files in targets if not isinstance(files, list)]
+        return complaints.no_list(wrong[0], file) if wrong else None
+    if not isinstance(made.get("postgresql", {}), Mapping | None):
+        return complaints.no_mapping(file, "postgresql")
+    return None
 
 
 def _text(data) -> str | None:

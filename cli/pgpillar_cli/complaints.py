@@ -40,7 +40,12 @@ _YAML = (  # what it says, what that means, and what would be right
         "indent by spaces, and put the text in quotes",
     ),
     (r"undefined alias", "'*' begins an alias, and there is none of that name", "put the text in quotes"),
-    (r"expected ',' or '[\]}]'", "a bracket is not closed, or a comma is missing", "close it before here"),
+    (r"tab character", "this is a tab", "indent by spaces"),
+    (
+        r"expected ',' or '[\]}]'|expected node content",
+        "a bracket is not closed, or a comma is missing",
+        "close it before here",
+    ),
     (r"could not find expected ':'", "a key is without its colon", "write 'key: value'"),
     (
         r"expected <block end>|did not find expected (key|'-' indicator)",
@@ -73,6 +78,9 @@ def _of_jinja(cause: jinja2.TemplateError, error: Exception) -> Finding:
     line = getattr(error, "line_num", None) or getattr(cause, "lineno", None)
     if isinstance(cause, jinja2.TemplateNotFound):
         return Finding(f"Jinja: there is no file {cause.name!r}", "correct its name, or add it", line=line)
+    if found := re.search(r"^'salt.* has no attribute '(.*)'$", cause.message or ""):
+        message = f"Jinja: Salt has no function {found[1]!r}"
+        return Finding(message, "correct its name", line=line)
     return Finding(f"Jinja: {cause.message}", "correct what stands between the braces", line=line)
 
 
@@ -95,8 +103,13 @@ def sealed_as_a_whole(file: str) -> Finding:
     return Finding(message, "encrypt its values one by one, below #!yaml|gpg", file=file, line=1)
 
 
-def no_mapping(file: str) -> Finding:
-    return Finding("the file is no mapping", "write 'key: value' lines", file=file, line=1)
+def no_list(target: object, file: str) -> Finding:
+    return Finding(f"what {str(target)!r} gets is no list", "write '- file' lines below it", file=file)
+
+
+def no_mapping(file: str, path: str = "") -> Finding:
+    what, line = (f"{path!r}", None) if path else ("the file", 1)
+    return Finding(f"{what} is no mapping", "write 'key: value' lines", path, file, line)
 
 
 # What Salt itself collects while it puts the files together

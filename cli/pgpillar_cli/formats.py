@@ -58,7 +58,7 @@ def _text(found: Sequence[Finding]) -> None:
 
 
 def _where(finding: Finding) -> str:
-    return f" ({', '.join(finding.environments)})"
+    return f" ({', '.join(finding.environments)})" if finding.environments else ""
 
 
 def summary(found: Sequence[Finding]) -> str:

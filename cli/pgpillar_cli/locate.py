@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from pgpillar import shape
+from pgpillar import review, shape
 from pgpillar_cli.compiled import Source
 from pgpillar_cli.findings import Finding
 
@@ -23,13 +23,14 @@ class Locator:
 
     def __init__(self, root: Path, sources: Mapping[str, Source]):
         self.root, self.sources = root, sources
+        self.files = sorted(sources, key=review.is_for_secrets)  # what is mended is mostly elsewhere
         self._lines: dict[str, dict[str, int]] = {}
 
     def located(self, finding: Finding) -> Finding:
         """With the file and the line of its path, or of what is nearest above it, where a file has it."""
         if finding.line or not finding.path:
             return finding
-        files = [finding.file] if finding.file in self.sources else [*reversed(self.sources)]
+        files = [finding.file] if finding.file in self.sources else self.files
         for known in _upwards(finding.path):
             for file in files:
                 if line := self._lines_of(file).get(known):
@@ -51,10 +52,15 @@ class Locator:
 
 
 def _upwards(path: str) -> Iterator[str]:
-    """A path as it is written, and those above it."""
-    while path:
+    """A path as it is written, and those above it but the root, which says nothing."""
+    yield path
+    while ":" in (path := path.rpartition(":")[0]):
         yield path
-        path = path.rpartition(":")[0]
+
+
+def line_of(path: str, text: str) -> int | None:
+    """The line of a path in a file without Jinja."""
+    return dict(_lines(text)).get(path)
 
 
 def _lines(text: str) -> Iterator[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import salt.utils.yaml
@@ -12,6 +13,7 @@ from pgpillar.shape import ListOf, MapOf, Notes, Text
 from pgpillar.shape import Path as PillarPath
 from pgpillar_cli import complaints
 from pgpillar_cli.findings import Finding
+from pgpillar_cli.locate import line_of
 from pgpillar_cli.place import Place
 
 FILE = "pillar/roles.yaml"
@@ -19,24 +21,30 @@ ENTRIES = MapOf(Text("a minion id or a glob"), ListOf(Text("a role")))
 
 
 class Node(NamedTuple):
-    """A minion as an entry of roles.yaml means it, and the roles that it names."""
+    """A minion that an entry of roles.yaml means, and the roles that it names."""
 
+    glob: str
     minion: str
     roles: tuple[str, ...]
+
+    def called(self, minion: str) -> Node | None:
+        """The minion of this name, where the entry means it as well."""
+        return self._replace(minion=minion) if fnmatchcase(minion, self.glob) else None
 
 
 def read(place: Place) -> tuple[list[Node], list[Finding]]:
     """A node for each entry, and what is wrong with the file."""
     try:
-        entries = salt.utils.yaml.safe_load((place.root / FILE).read_text())
+        text = (place.root / FILE).read_text()
+        entries = salt.utils.yaml.safe_load(text)
     except OSError:
         return [], [Finding("there is no such file", "write 'minion: [role]' lines into it", file=FILE)]
     except yaml.YAMLError as error:
         return [], [complaints.of_renderer(error, FILE)]
     notes = Notes()
     read = ENTRIES.read(entries, PillarPath(), notes)
-    wrong = [Finding(one.message, one.fix, one.path, FILE) for one in notes.problems]
-    return [Node(_example(glob), names) for glob, names in read.items()], wrong
+    wrong = [Finding(*one[1:], one.path, FILE, line_of(one.path, text)) for one in notes.problems]
+    return [Node(glob, _example(glob), names) for glob, names in read.items()], wrong
 
 
 def _example(glob: str) -> str:

@@ -5,8 +5,6 @@ What hypothesis draws is the same in every run, or, with EXAMPLES=2000 in the en
 
 import os
 
-import golden
-import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says more of what else the machine does than of the code
@@ -18,16 +16,3 @@ settings.register_profile(
     max_examples=int(os.environ.get("EXAMPLES", "100")),
 )
 settings.load_profile("unhurried")
-
-
-@pytest.fixture
-def agrees(request):
-    """``agrees(case, came_out)``: that it is what the golden file says, or, where asked for, now says."""
-
-    def check(case: golden.Case, came_out: object) -> None:
-        if request.config.getoption("--write-changes") and came_out != case.expected:
-            golden.rewrite(case, came_out)
-        else:
-            assert came_out == case.expected
-
-    return check

@@ -67,7 +67,7 @@ def users(*names):
     return {name: {"password": "x"} for name in names}
 
 
-@pytest.mark.parametrize("case", golden.cases("corpus", 2))
+@pytest.mark.parametrize("case", golden.cases("unit/corpus", 2))
 def test_every_fault_is_told_at_once_with_its_path_and_its_fix(case, agrees):
     agrees(case, [problem._asdict() for problem in problems(*case.given)])
 

@@ -8,7 +8,7 @@ from pgpillar import sql, text
 from pgpillar.plan import PlanError, plan
 
 
-@pytest.mark.parametrize("case", golden.cases("plans", 3))
+@pytest.mark.parametrize("case", golden.cases("unit/plans", 3))
 def test_the_plan_says_and_sends_what_it_did_when_somebody_last_looked(case, agrees):
     current, wanted = case.given
     agrees(case, outcome(worlds.found(current or {}), worlds.declared(wanted or {})))

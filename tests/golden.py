@@ -19,7 +19,7 @@ class Case(NamedTuple):
 
 
 def cases(directory: str, length: int) -> list:
-    """The cases in a directory beside the tests, as parameters. Each has ``length`` documents."""
+    """The cases in a directory of the tests, as parameters. Each has ``length`` documents."""
     here = pathlib.Path(__file__).parent / directory
     return [
         pytest.param(case, id=f"{case.path.stem}: {case.name}")

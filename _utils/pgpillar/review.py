@@ -1,0 +1,333 @@
+"""What is wrong with the pillar of an environment as a whole: with what its nodes see, one beside the other.
+
+What a node's pillar says by itself is judged where it is read, in ``pillar`` and ``node``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from pgpillar import node, pgbouncer, pillar, scram
+from pgpillar.model import PRESENT, Secret
+from pgpillar.pillar import ROOT, TREE, PillarError
+from pgpillar.sealed import Sealed
+from pgpillar.shape import MAX_NAME, Notes, Path, Problem, nearest
+
+SECRETS = "secrets"  # all passwords stand in files below a directory of this name
+USERS = "postgresql-users"  # there, each role has a file in this one
+EVERYBODY = "all"  # and this file is for the minion that administers
+
+SHORTEST, FEWEST = 12, 6  # characters of a password, and different ones among them
+WHO_USES = re.compile(f"{ROOT}:(databases|groups)")
+
+COMMON = {"changeme", "letmein", "passwd", "password", "postgres", "postgresql", "qwertyuiop", "secret"}
+
+
+class Seen(NamedTuple):
+    """What a node sees of pillar, the part that each file gave, and the roles that it is meant to have."""
+
+    minion: str
+    roles: tuple[str, ...]
+    tree: object
+    files: Mapping[str, object]
+    is_whole: bool = True  # every file could be read
+
+
+class Remark(NamedTuple):
+    """A problem, and the node in whose pillar it stands. What is no fault is only to be known."""
+
+    minion: str
+    problem: Problem
+    is_fault: bool = True
+
+
+class Environment:
+    """The nodes of an environment, and what can be read of what each sees."""
+
+    def __init__(self, seen: Iterable[Seen], is_secret: bool):
+        """``is_secret``: its passwords are to be encrypted."""
+        self.seen, self.is_secret = [*seen], is_secret
+        self.roles = sorted({role for one in self.seen for role in one.roles})
+        self.trees = {one.minion: _readable(one.tree) for one in self.seen}
+        self.admins = self._admins()
+        self.problems = {one.minion: self._problems(one) for one in self.seen}
+
+    def _admins(self) -> set[str]:
+        """Who administers; where pillar names none, the node that sees the most passwords."""
+        named = {minion for minion, tree in self.trees.items() if minion in _named_admins(tree)}
+        return named or set(sorted(self.trees, key=lambda name: -len([*_passwords(self.trees[name])]))[:1])
+
+    @cached_property
+    def pool_sizes(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
+        """By cluster and target, how many connections the pools of each node may hold."""
+        found: dict = defaultdict(lambda: defaultdict(int))
+        for one in self.seen:
+            for cluster, target, size in _pool_sizes(one.tree) if one.minion not in self.admins else ():
+                found[cluster, target][one.minion] += size
+        return found
+
+    def _problems(self, one: Seen) -> list[Problem]:
+        """What is wrong with the clusters that a node administers, or with the pools that it has.
+
+        Where a file could not be read, what others say of it proves nothing; so they are looked at alone.
+        """
+        if not one.is_whole:
+            return pillar.problems_of_a_part(one.tree)
+        try:
+            (pillar if one.minion in self.admins else node).read(one.tree)
+        except PillarError as error:
+            return error.problems
+        return []
+
+    def tells_who_uses(self, one: Seen) -> bool:
+        """Whether all that could be said of who may use what has been read."""
+        return one.is_whole and not any(WHO_USES.match(problem.path) for problem in self.problems[one.minion])
+
+    def remarks(self) -> Iterator[Remark]:
+        """All that is to be said, node by node."""
+        for one in self.seen:
+            yield from (Remark(one.minion, problem) for problem in self.problems[one.minion])
+            judges = _OF_ALL | (_OF_ADMINS if one.minion in self.admins else _OF_OTHERS)
+            for judge, is_fault in judges.items():
+                for problem in judge(self, one, self.trees[one.minion]):
+                    yield Remark(one.minion, problem, is_fault)
+
+
+class Password(NamedTuple):
+    """A password, where it stands, and whose it is."""
+
+    path: Path
+    whose: str
+    secret: Secret
+
+
+def named_admins(tree: object) -> set[str]:
+    """The minions that pillar names to administer a cluster."""
+    return _named_admins(_readable(tree))
+
+
+def _named_admins(tree: Mapping) -> set[str]:
+    return {minion for entry in tree["clusters"].values() for minion in _admin(entry)["minion"]}
+
+
+def _admin(cluster: Mapping) -> Mapping:
+    return cluster["admin"] or {"minion": (), "password": None}
+
+
+def _readable(tree: object) -> Mapping:
+    return TREE.read(tree, ROOT, Notes()) or TREE.read({}, ROOT, Notes())
+
+
+def _passwords(tree: Mapping) -> Iterator[Password]:
+    for name, entry in tree["users"].items():
+        if entry["password"]:
+            yield Password(ROOT / "users" / name / "password", f"user {name!r}", entry["password"])
+    for name, entry in tree["clusters"].items():
+        if _admin(entry)["password"]:
+            path = ROOT / "clusters" / name / "admin" / "password"
+            yield Password(path, f"the admin of cluster {name!r}", entry["admin"]["password"])
+
+
+def _names(tree: object, section: str) -> list[str]:
+    """The names in a section, of a tree that need not have the right shape."""
+    names = tree.get(section) if isinstance(tree, Mapping) else None
+    return [name for name in names if isinstance(name, str)] if isinstance(names, Mapping) else []
+
+
+# Names, and what is said in more than one file
+
+
+def colliding_names(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    """Names that differ only in what PostgreSQL cuts off."""
+    for sections in (("databases",), ("users", "groups")):
+        alike = defaultdict(set)
+        for path in (ROOT / section / name for section in sections for name in _names(one.tree, section)):
+            alike[path[-1].encode("utf-8", "surrogatepass")[:MAX_NAME]].add(path)
+        for first, *others in (sorted(paths, key=str) for paths in alike.values() if len(paths) > 1):
+            for path in others if others[0][-1] != first[-1] else ():
+                message = f"to PostgreSQL, which cuts names at {MAX_NAME} bytes, this is the name of {first}"
+                yield Problem(str(path), message, "let the two differ before that")
+
+
+def said_twice(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    """What stands in two files. Salt takes what it reads last, without a word."""
+    places = defaultdict(dict)
+    for file, given in one.files.items():
+        for path, value in _leaves(given, ROOT):
+            places[path][file] = value
+    for path, values in places.items():
+        if len(values) > 1 and (path[-1] == "password" or _differ(values.values())):
+            message = f"this stands in {' and in '.join(values)}, and Salt takes one of them"
+            yield Problem(str(path), message, "keep it in one file")
+
+
+def _leaves(given: object, path: Path) -> Iterator[tuple[Path, object]]:
+    if isinstance(given, Mapping) and given:
+        for key, value in given.items():
+            yield from _leaves(value, path / key)
+    elif given:
+        yield path, given
+
+
+def _differ(values: Iterable[object]) -> bool:
+    first, *others = values
+    return any(value != first for value in others)
+
+
+def pools_twice(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    for name in tree["pools"]:
+        files = [file for file, given in one.files.items() if name in _names(given, "pools")]
+        if len(files) > 1:
+            message = f"there are two pools of this name, in {' and in '.join(files)}"
+            yield Problem(str(ROOT / "pools" / name), message, "give one another name")
+
+
+# Passwords
+
+
+def bad_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    first: dict[Secret, str] = {}
+    for path, whose, secret in _passwords(tree):
+        if secret in first:
+            yield Problem(str(path), f"this is the password of {first[secret]} as well", "give each its own")
+        elif fault := weakness(secret.reveal()):
+            yield Problem(str(path), f"the password {fault}", "make a random one")
+        first.setdefault(secret, whose)
+
+
+def weakness(password: str) -> str | None:
+    """Why a password would be guessed, as far as that can be told."""
+    if isinstance(password, Sealed) or scram.is_verifier(password):
+        return None
+    if re.sub(r"[^a-z]", "", password.lower()) in COMMON:
+        return "is one of those that everybody tries"
+    if len(password) < SHORTEST:
+        return f"is shorter than {SHORTEST} characters"
+    return f"has fewer than {FEWEST} different characters" if len(set(password)) < FEWEST else None
+
+
+def clear_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    for path, whose, secret in _passwords(tree) if environment.is_secret else ():
+        if not isinstance(secret.reveal(), Sealed):
+            message = f"the password of {whose} stands here in the clear"
+            yield Problem(str(path), message, "make a new one, and encrypt it")
+
+
+def public_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    for file, given in one.files.items():
+        for path, whose, _ in _passwords(_readable(given)) if not is_for_secrets(file) else ():
+            message = f"the password of {whose} stands in {file}, which is not for secrets"
+            yield Problem(str(path), message, f"make a new one, in a file below {SECRETS}/")
+
+
+def is_for_secrets(file: str) -> bool:
+    return SECRETS in PurePosixPath(file).parts
+
+
+def _role_of(file: str) -> str | None:
+    """The role whose secrets a file is for."""
+    path = PurePosixPath(file)
+    return path.stem if path.parent.name == USERS else None
+
+
+# Who sees what
+
+
+def secrets_of_others(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    roles = f"the role {', '.join(map(repr, one.roles))} alone" if one.roles else "no role"
+    for file, given in one.files.items():
+        passwords = [*_passwords(_readable(given))] if is_for_secrets(file) else ()
+        if passwords and _role_of(file) not in one.roles:
+            message = f"{one.minion} would see the password of {passwords[0].whose}, and has {roles}"
+            fix = f"take {file} out of what top.sls gives it, and out of what the files there include"
+            yield Problem(str(passwords[0].path), message, fix)
+
+
+def idle_users(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    used = {role for entry in tree["databases"].values() for role in _mentioned(entry)}
+    for name, entry in tree["users"].items() if environment.tells_who_uses(one) else ():
+        path, has_any = str(ROOT / "users" / name), entry["access"] or entry["groups"] or entry["attributes"]
+        if entry["password"] and entry["state"] != PRESENT:
+            yield Problem(path, f"{name!r} is to be absent, and still has a secret", "take the secret out")
+        elif entry["password"] and name not in used and not has_any:
+            message = f"nobody uses the secret of {name!r}, who may use no database"
+            yield Problem(path, message, "give it access to one, or take its secret out")
+
+
+def _mentioned(database: Mapping) -> set[str | None]:
+    schemas = database["schemas"].values()
+    owners = {database["owner"], *(schema["owner"] for schema in schemas)}
+    return owners.union(database["access"], *(schema["access"] for schema in schemas))
+
+
+def idle_files(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    for file, given in one.files.items():
+        role = _role_of(file)
+        if role not in {None, EVERYBODY, *environment.roles} and _names(given, "users"):
+            message = f"no minion has the role {role!r}, whose secrets this file holds"
+            fix = f"give it to one in roles.yaml, or rename the file; {nearest(role, environment.roles)}"
+            yield Problem(str(ROOT / "users" / _names(given, "users")[0]), message, fix)
+
+
+# Clusters
+
+
+def weak_tls(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    """A weak mode without a reason is a fault, and told where pillar is read."""
+    for name, entry in tree["clusters"].items():
+        if entry["sslmode"] != "verify-full" and entry["sslmode_reason"]:
+            message = f"{entry['sslmode']} does not verify who the server is ({entry['sslmode_reason']})"
+            yield Problem(str(ROOT / "clusters" / name / "sslmode"), message, "use verify-full when you can")
+
+
+def missing_admins(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    seeing = [minion for minion, tree in environment.trees.items() if tree["clusters"]]
+    for cluster, entry in tree["clusters"].items():
+        path, named = ROOT / "clusters" / cluster / "admin", _admin(entry)["minion"]
+        if not named and len(seeing) > 1:
+            message = f"{len(seeing)} minions see it, and nothing says which administers it"
+            yield Problem(str(path), message, "name one in admin:minion")
+        for minion in named:
+            if minion not in environment.trees:
+                known = nearest(minion, sorted(environment.trees))
+                yield Problem(str(path / "minion"), f"roles.yaml has no minion {minion!r}", known)
+
+
+def crowded_clusters(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    """Where all pools are full. An entry of roles.yaml counts as one node, however many it may mean."""
+    for (cluster, target), sizes in environment.pool_sizes.items():
+        most = tree["clusters"].get(cluster, {}).get("max_connections")
+        if most and sum(sizes.values()) > most:
+            told = ", ".join(f"{minion}: {size}" for minion, size in sorted(sizes.items()))
+            message = f"the pools of its {target} may hold {sum(sizes.values())} connections ({told})"
+            path = ROOT / "clusters" / cluster / "max_connections"
+            yield Problem(str(path), message, f"let them be {most} at most, by size or default_pool_size")
+
+
+def _pool_sizes(tree: object) -> Iterator[tuple[str, str, int]]:
+    """The cluster, the target and the size of each pool of a node."""
+    try:
+        read = node.read(tree)
+    except PillarError:
+        return
+    default = read.settings.get("default_pool_size", pgbouncer.DEFAULTS["default_pool_size"])
+    for pool in read.pools.values():
+        yield pool.cluster, pool.target, pool.size or int(default)
+
+
+_OF_ALL = {
+    colliding_names: True,
+    said_twice: True,
+    pools_twice: True,
+    bad_passwords: True,
+    clear_passwords: True,
+    public_passwords: True,
+    weak_tls: False,
+}
+_OF_ADMINS = {idle_users: True, idle_files: True, missing_admins: True, crowded_clusters: True}
+_OF_OTHERS = {secrets_of_others: True}

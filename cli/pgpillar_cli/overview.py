@@ -1,0 +1,53 @@
+"""An environment with all its nodes: what each sees of pillar, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pgpillar import review
+from pgpillar_cli.compiled import Compiler
+from pgpillar_cli.findings import NOTICE, WRONG, Finding
+from pgpillar_cli.locate import Locator
+from pgpillar_cli.place import Environment, Place
+from pgpillar_cli.roles import Node
+
+
+class Overview:
+    """The pillar of every node of an environment, as Salt compiles it."""
+
+    def __init__(self, place: Place, environment: Environment, nodes: Iterable[Node]):
+        self.place, self.environment, self.nodes = place, environment, [*nodes]
+        compiler = Compiler(place, environment)
+        self.views = {one.minion: compiler.view(one.minion) for one in self.nodes}
+        for one in [*self._named()]:
+            self.nodes.append(one)
+            self.views[one.minion] = compiler.view(one.minion)
+        self.review = review.Environment(map(self._seen, self.nodes), environment.is_secret)
+
+    def _named(self) -> Iterator[Node]:
+        """The minions that pillar names to administer, where an entry of roles.yaml means them by a glob."""
+        names = set().union(*(review.named_admins(view.tree) for view in self.views.values()))
+        for name in sorted(names - self.views.keys()):
+            yield from [one for node in self.nodes if (one := node.called(name))][:1]
+
+    def _seen(self, one: Node) -> review.Seen:
+        view = self.views[one.minion]
+        files = {file: _postgresql(source.data) for file, source in view.sources.items()}
+        return review.Seen(one.minion, one.roles, view.tree, files, view.whole)
+
+    def findings(self) -> Iterator[Finding]:
+        """What Salt says of the files, the core of each node, and of the nodes beside one another."""
+        locators = {minion: Locator(self.place.root, view.sources) for minion, view in self.views.items()}
+        for minion, finding in self._all():
+            yield locators[minion].located(finding)._replace(environments=(self.environment.name,))
+
+    def _all(self) -> Iterator[tuple[str, Finding]]:
+        for minion, view in self.views.items():
+            yield from ((minion, finding) for finding in view.findings)
+        for minion, problem, is_fault in self.review.remarks():
+            level = WRONG if is_fault else NOTICE
+            yield minion, Finding(problem.message, problem.fix, problem.path, level=level)
+
+
+def _postgresql(data: object) -> object:
+    return data.get("postgresql") if hasattr(data, "get") else None

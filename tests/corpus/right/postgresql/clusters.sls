@@ -1,0 +1,7 @@
+postgresql:
+  clusters:
+    main:
+      host: postgresql.example.internal
+      ca_file: /etc/ssl/certs/postgresql-ca.pem
+      max_connections: 100
+      admin: {user: doadmin, database: defaultdb, minion: db-admin-1}
