@@ -66,6 +66,11 @@ picture:  ## run the demo once more, elsewhere, and put what it prints into READ
 	@$(SET_UP) demo
 	@$(VENV)/python -B -m demo picture
 
+.PHONY: schema
+schema: venv  ## write what pillar may hold into pillar/schema.json, for editors
+	@$(VENV)/pgpillar schema > pillar/schema.json.new
+	@mv pillar/schema.json.new pillar/schema.json
+
 .PHONY: docs
 docs: venv  ## build the documentation in docs/_build
 	@$(VENV)/sphinx-build -q -W docs docs/_build

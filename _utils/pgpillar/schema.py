@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from functools import singledispatch
 
-from pgpillar import guc, shape
+from pgpillar import guc, sealed, shape
 from pgpillar.pillar import TREE, Extensions
 
 DRAFT = "http://json-schema.org/draft-07/schema#"  # the newest that editors know whole
-ENCRYPTED = r"-----BEGIN PGP MESSAGE-----[\s\S]+-----END PGP MESSAGE-----\s*"
+ENCRYPTED = rf"{sealed.BEGIN}[\s\S]+{sealed.END}\s*"
 LINE = {"pattern": r"^[^\r\n]*$"}
 
 
