@@ -3,6 +3,5 @@
 import sys
 from pathlib import Path
 
-sys.path.append(
-    str(Path(__file__).resolve().parent.parent / "_utils")
-)  # the core, where Salt has it from too
+# The core, where Salt has it from too, and what draws changes
+sys.path += [str(Path(__file__).resolve().parent.parent / name) for name in ("_utils", "cli")]

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.text import Text
-from rich.tree import Tree
+
+from pgpillar_cli import drawing
 
 WIDTH = 110  # where nobody looks at a terminal
-BESIDE = 90  # columns that changes may take beside the name of what they change
 
 
 def console(record=False):
@@ -37,56 +37,9 @@ def states(out, names, returned):
         out.print(" and ".join(names), style="bold")
     for state in returned:
         if state["changes"]:
-            out.print(_tree(state["comment"].partition("\n")[0], state["changes"]))
+            out.print(drawing.tree(state["comment"].partition("\n")[0], state["changes"]))
         elif state["result"]:
             out.print(f"  {state['comment']}; nothing changed", markup=False)
-
-
-def _tree(title, found):
-    tree = Tree(Text(title))
-    _grow(tree, found)
-    return tree
-
-
-def _grow(tree, found):
-    """What is told of several alike stands there once."""
-    for told, names in _together(found):
-        if isinstance(told, dict):
-            _grow(tree.add(Text(names[0], style="bold")), told)
-        elif len(names) > 1:
-            tree.add(_coloured(f"{told}: {', '.join(names)}", told))
-        else:
-            _add(tree, names[0], told if isinstance(told, list) else [told])
-
-
-def _together(found):
-    """What is told in one word, with all names that it is told of; everything else by itself."""
-    groups = {}
-    for name, told in found.items():
-        groups.setdefault(told if isinstance(told, str) else name, (told, []))[1].append(name)
-    return groups.values()
-
-
-def _add(branch, name, lines):
-    """What is short stands beside the name, and what is long below it."""
-    whole = f"{name}: {', '.join(lines)}"
-    if len(whole) < BESIDE:
-        branch.add(_coloured(whole, name))
-        return
-    below = branch.add(Text(name, style="cyan"))
-    for line in lines:
-        below.add(_coloured(line))
-
-
-STYLES = {r"\b(revoke|drop|leave|quarantine)\b": "red", r"\b(grant|create|join)\b": "green"}
-
-
-def _coloured(line, name=""):
-    text = Text(line)
-    for pattern, style in STYLES.items():
-        text.highlight_regex(pattern, style)
-    text.stylize("cyan", 0, len(name))
-    return text
 
 
 def verdicts(out, rows):

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from pgpillar import node, pgbouncer, pillar, scram
 from pgpillar.model import PRESENT, Secret
-from pgpillar.pillar import ROOT, TREE, PillarError
+from pgpillar.node import Node
+from pgpillar.pillar import ROOT, TREE, Declared, PillarError
 from pgpillar.sealed import Sealed
 from pgpillar.shape import MAX_NAME, Notes, Path, Problem, nearest
 
@@ -55,6 +56,8 @@ class Environment:
         self.roles = sorted({role for one in self.seen for role in one.roles})
         self.trees = {one.minion: _readable(one.tree) for one in self.seen}
         self.admins = self._admins()
+        self.clusters: dict[str, Declared] = {}
+        self.nodes: dict[str, Node] = {}
         self.problems = {one.minion: self._problems(one) for one in self.seen}
 
     def _admins(self) -> set[str]:
@@ -66,9 +69,10 @@ class Environment:
     def pool_sizes(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
         """By cluster and target, how many connections the pools of each node may hold."""
         found: dict = defaultdict(lambda: defaultdict(int))
-        for one in self.seen:
-            for cluster, target, size in _pool_sizes(one.tree) if one.minion not in self.admins else ():
-                found[cluster, target][one.minion] += size
+        for minion, read in self.nodes.items():
+            default = read.settings.get("default_pool_size", pgbouncer.DEFAULTS["default_pool_size"])
+            for pool in read.pools.values():
+                found[pool.cluster, pool.target][minion] += pool.size or int(default)
         return found
 
     def _problems(self, one: Seen) -> list[Problem]:
@@ -79,19 +83,25 @@ class Environment:
         if not one.is_whole:
             return pillar.problems_of_a_part(one.tree)
         try:
-            (pillar if one.minion in self.admins else node).read(one.tree)
+            (self._read_clusters if one.minion in self.admins else self._read_pools)(one)
         except PillarError as error:
             return error.problems
         return []
+
+    def _read_clusters(self, one: Seen) -> None:
+        declared = pillar.read(one.tree)
+        self.clusters |= {name: declared[name] for name in pillar.administered(one.tree, one.minion)}
+
+    def _read_pools(self, one: Seen) -> None:
+        self.nodes[one.minion] = node.read(one.tree)
 
     def tells_who_uses(self, one: Seen) -> bool:
         """Whether all that could be said of who may use what has been read."""
         return one.is_whole and not any(WHO_USES.match(problem.path) for problem in self.problems[one.minion])
 
     def remarks(self) -> Iterator[Remark]:
-        """All that is to be said, node by node."""
+        """What else is to be said, node by node."""
         for one in self.seen:
-            yield from (Remark(one.minion, problem) for problem in self.problems[one.minion])
             judges = _OF_ALL | (_OF_ADMINS if one.minion in self.admins else _OF_OTHERS)
             for judge, is_fault in judges.items():
                 for problem in judge(self, one, self.trees[one.minion]):
@@ -307,17 +317,6 @@ def crowded_clusters(environment: Environment, one: Seen, tree: Mapping) -> Iter
             message = f"the pools of its {target} may hold {sum(sizes.values())} connections ({told})"
             path = ROOT / "clusters" / cluster / "max_connections"
             yield Problem(str(path), message, f"let them be {most} at most, by size or default_pool_size")
-
-
-def _pool_sizes(tree: object) -> Iterator[tuple[str, str, int]]:
-    """The cluster, the target and the size of each pool of a node."""
-    try:
-        read = node.read(tree)
-    except PillarError:
-        return
-    default = read.settings.get("default_pool_size", pgbouncer.DEFAULTS["default_pool_size"])
-    for pool in read.pools.values():
-        yield pool.cluster, pool.target, pool.size or int(default)
 
 
 _OF_ALL = {

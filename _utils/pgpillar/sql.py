@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import NamedTuple
 
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
@@ -26,6 +27,22 @@ def statements(change: Change, version: int = NOW) -> list[Composable]:
 def texts(change: Change, version: int = NOW) -> list[str]:
     """The same for people: secrets hidden, and no connection needed. Tells of other databases as well."""
     return [_text(statement) for statement in [*_elsewhere(change), *statements(change, version)]]
+
+
+def script(changes: Iterable[Change], version: int = NOW) -> list[str]:
+    """All that is sent for some changes, in order, with the place of each as a comment before it."""
+    lines = []
+    for database, some in groupby(changes, key=lambda change: change.database):
+        lines.append(
+            "-- "
+            + (_text(SQL("in database {}").format(Identifier(database))) if database else "in the cluster")
+        )
+        lines += [_ended(statement) for change in some for statement in texts(change, version)]
+    return lines
+
+
+def _ended(statement: str) -> str:
+    return statement if statement.startswith("--") else f"{statement};"
 
 
 def _elsewhere(change: Change) -> Iterable[Composable]:

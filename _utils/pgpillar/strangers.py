@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from pgpillar.model import PRESENT, PUBLIC, Cluster, Database, Grant
+from pgpillar.model import ABSENT, PRESENT, PUBLIC, Cluster, Database, Grant
 
 BUILT_IN = frozenset({"plpgsql"})
 
@@ -36,17 +36,40 @@ def _inside(current: Cluster, wanted: Cluster, strangers: set[str]) -> dict:
         if name in current.databases and database.state == PRESENT
     ]
     return {
-        "schemas": {
-            now.name: names for now, database in pairs if (names := _missing(now.schemas, database.schemas))
-        },
-        "extensions": {
-            now.name: names
-            for now, database in pairs
-            if (names := _missing(now.extensions, {*database.extensions, *BUILT_IN}))
-        },
+        "schemas": _unnamed(pairs, "schemas"),
+        "extensions": _unnamed(pairs, "extensions", BUILT_IN),
         "grants": {now.name: lines for now, database in pairs if (lines := _grants(now, database, strangers))}
         | _elsewhere(current, wanted),
     }
+
+
+def _unnamed(
+    pairs: Iterable[tuple[Database, Database]], kind: str, but: Iterable[str] = ()
+) -> dict[str, list[str]]:
+    """What databases have of a kind and pillar does not name in them."""
+    missing = {
+        now.name: _missing(getattr(now, kind), {*getattr(wanted, kind), *but}) for now, wanted in pairs
+    }
+    return {name: names for name, names in missing.items() if names}
+
+
+def forgotten(before: Cluster, after: Cluster) -> dict:
+    """What one pillar names and the next does not, by kind. It stays as it is on the server."""
+    old, new = _staying(before.databases), after.databases
+    pairs = [
+        (now, new[name]) for name, now in sorted(old.items()) if name in new and new[name].state == PRESENT
+    ]
+    found = {
+        "roles": _missing(_staying(before.roles), after.roles),
+        "databases": _missing(old, new),
+        "schemas": _unnamed(pairs, "schemas"),
+        "extensions": _unnamed(pairs, "extensions"),
+    }
+    return {kind: names for kind, names in found.items() if names}
+
+
+def _staying(things: Mapping) -> dict:
+    return {name: one for name, one in things.items() if one.state != ABSENT}
 
 
 def _missing(there: Iterable[str], named: Iterable[str]) -> list[str]:

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import salt.config
+import salt.loader
 import salt.pillar
 
 from pgpillar import sealed, shape
@@ -17,6 +17,7 @@ from pgpillar_cli import complaints
 from pgpillar_cli.findings import Finding
 from pgpillar_cli.place import Environment, Place
 
+NOWHERE = "/nonexistent/pgpillar"  # Salt's own directories; it needs none
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian"}  # what Jinja in pillar may count on
 
 
@@ -43,13 +44,16 @@ class Compiler:
 
     def __init__(self, place: Place, environment: Environment):
         self.place, self.environment = place, environment
+        with _quietly():
+            self.pillar = _Pillar(self._options(), {**GRAINS}, "", "base")
 
     def view(self, minion: str) -> View:
         """The pillar of a node. It may be wrong in any way: that is told among the findings."""
         witness = Witness(self.place)
-        with _quietly(), TemporaryDirectory(prefix="pgpillar-") as directory:
+        with _quietly():
             try:
-                compiled = _Pillar(self._options(directory), minion, witness).compile_pillar()
+                self.pillar.turn_to(minion, witness)
+                compiled = self.pillar.compile_pillar()
             except Exception as error:  # Salt expects more of a top file than it checks
                 compiled = {"_errors": [f"{type(error).__name__}: {error}"]}
         top = self.place.relative(self.environment.top)
@@ -59,10 +63,10 @@ class Compiler:
         findings = witness.findings + complaints.of_salt(errors, top, files)
         return View(minion, tree, witness.sources, findings, witness.whole and not errors)
 
-    def _options(self, directory: str) -> dict:
+    def _options(self) -> dict:
         return salt.config.apply_master_config(
             {
-                "root_dir": directory,
+                "root_dir": NOWHERE,
                 "file_client": "local",
                 "pillar_roots": {"base": self.environment.roots},
                 "pillar_safe_render_error": False,
@@ -81,11 +85,20 @@ def _quietly() -> Iterator[None]:
 
 
 class _Pillar(salt.pillar.Pillar):
-    """Salt's own, with a witness of its renderers."""
+    """Salt's own, with a witness of its renderers, and for one node after the other.
 
-    def __init__(self, opts: dict, minion: str, witness: Witness):
-        super().__init__(opts, {**GRAINS, "id": minion}, minion, "base")
-        self.rend = witness.of(self.rend)
+    To make one for each node would take five times as long: what Salt can load is looked for each time.
+    """
+
+    def turn_to(self, minion: str, witness: Witness) -> None:
+        self.minion_id, self.pillar_data, self.ignored_pillars = minion, {}, {}
+        self.opts |= {"id": minion, "minion_id": minion, "grains": {**GRAINS, "id": minion}}
+        self.functions.opts["grains"] = self.functions.pack["__grains__"] = self.opts["grains"]
+        self.functions.pack["__pillar__"] = self.pillar_data
+        self.matchers = salt.loader.matchers(self.opts, pillar=self.pillar_data)
+        everything = (self.opts, self.functions, self.client)
+        renderers = salt.loader.render(*everything, file_client=self.client, pillar=self.pillar_data)
+        self.rend = witness.of(renderers)
 
     def render_pstate(self, sls, saltenv, mods, defaults=None):
         self.rend.begin(self.client.get_state(sls, saltenv).get("dest"))

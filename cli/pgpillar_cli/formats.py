@@ -49,12 +49,17 @@ def write_findings(found: Sequence[Finding], form: str) -> None:
 
 def _text(found: Sequence[Finding]) -> None:
     out = console()
+    text(out, found)
+    out.print(Text(summary(found), "bold"))
+
+
+def text(out: Console, found: Sequence[Finding]) -> None:
+    """Findings for people."""
     for finding in found:
         sign = SIGNS[finding.level]
         out.print(Text(finding.place, "cyan").append(f"  {finding.path}" if finding.path else "", "bold"))
         out.print(Text(f"  {sign.mark} ", sign.style).append(finding.message + _where(finding), "default"))
         out.print(Text(f"    → {finding.fix}", "dim"))
-    out.print(Text(summary(found), "bold"))
 
 
 def _where(finding: Finding) -> str:
@@ -74,10 +79,11 @@ def counted(number: int, what: str) -> str:
 
 
 def _markdown(found: Sequence[Finding]) -> None:
-    click.echo(cut([f"### pgpillar check: {summary(found)}", "", *map(_item, found)]))
+    click.echo(cut([f"### pgpillar check: {summary(found)}", "", *map(item, found)]))
 
 
-def _item(finding: Finding) -> str:
+def item(finding: Finding) -> str:
+    """A finding as an item of a list in Markdown."""
     place = " ".join(f"`{part}`" for part in (finding.place, finding.path) if part)
     message, fix = escaped(finding.message + _where(finding)), escaped(finding.fix)
     return f"- {SIGNS[finding.level].emoji} {place}  \n  {message}  \n  → {fix}"
@@ -111,13 +117,13 @@ def _github(found: Sequence[Finding]) -> None:
     """Workflow commands, which GitHub shows beside the lines that they name."""
     for finding in found:
         place = {"file": finding.file, "line": finding.line, "title": finding.path or "pgpillar"}
-        given = ",".join(f"{key}={_quoted(value, ',:')}" for key, value in place.items() if value)
-        message = _quoted(f"{finding.message}{_where(finding)}; {finding.fix}")
+        given = ",".join(f"{key}={quoted(value, ',:')}" for key, value in place.items() if value)
+        message = quoted(f"{finding.message}{_where(finding)}; {finding.fix}")
         click.echo(f"::{SIGNS[finding.level].command} {given}::{message}")
     click.echo(summary(found))
 
 
-def _quoted(value: object, more: str = "") -> str:
+def quoted(value: object, more: str = "") -> str:
     """As a workflow command takes it."""
     text = str(value)
     for special in "%\r\n" + more:

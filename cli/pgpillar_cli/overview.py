@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pgpillar import review
+from pgpillar.shape import Problem
 from pgpillar_cli.compiled import Compiler
 from pgpillar_cli.findings import NOTICE, WRONG, Finding
 from pgpillar_cli.locate import Locator
@@ -15,13 +16,18 @@ from pgpillar_cli.roles import Node
 class Overview:
     """The pillar of every node of an environment, as Salt compiles it."""
 
-    def __init__(self, place: Place, environment: Environment, nodes: Iterable[Node]):
-        self.place, self.environment, self.nodes = place, environment, [*nodes]
+    def __init__(
+        self, place: Place, environment: Environment, nodes: Iterable[Node], wrong: Iterable[Finding]
+    ):
+        """``nodes`` and ``wrong`` are what ``roles.read`` gives. A wrong roles.yaml spoils every top file."""
+        self.environment, self.wrong = environment, [*wrong]
+        self.nodes = [] if self.wrong else [*nodes]
         compiler = Compiler(place, environment)
         self.views = {one.minion: compiler.view(one.minion) for one in self.nodes}
         for one in [*self._named()]:
             self.nodes.append(one)
             self.views[one.minion] = compiler.view(one.minion)
+        self.locators = {name: Locator(place.root, view.sources) for name, view in self.views.items()}
         self.review = review.Environment(map(self._seen, self.nodes), environment.is_secret)
 
     def _named(self) -> Iterator[Node]:
@@ -36,17 +42,23 @@ class Overview:
         return review.Seen(one.minion, one.roles, view.tree, files, view.whole)
 
     def findings(self) -> Iterator[Finding]:
-        """What Salt says of the files, the core of each node, and of the nodes beside one another."""
-        locators = {minion: Locator(self.place.root, view.sources) for minion, view in self.views.items()}
-        for minion, finding in self._all():
-            yield locators[minion].located(finding)._replace(environments=(self.environment.name,))
-
-    def _all(self) -> Iterator[tuple[str, Finding]]:
-        for minion, view in self.views.items():
-            yield from ((minion, finding) for finding in view.findings)
+        """Everything that is wrong."""
+        yield from self.hindrances()
         for minion, problem, is_fault in self.review.remarks():
-            level = WRONG if is_fault else NOTICE
-            yield minion, Finding(problem.message, problem.fix, problem.path, level=level)
+            yield self._finding(minion, problem)._replace(level=WRONG if is_fault else NOTICE)
+
+    def hindrances(self) -> Iterator[Finding]:
+        """What Salt says of the files, and the core of what each node sees."""
+        yield from self.wrong
+        for minion, view in self.views.items():
+            yield from (self._located(minion, finding) for finding in view.findings)
+            yield from (self._finding(minion, problem) for problem in self.review.problems[minion])
+
+    def _finding(self, minion: str, problem: Problem) -> Finding:
+        return self._located(minion, Finding(problem.message, problem.fix, problem.path))
+
+    def _located(self, minion: str, finding: Finding) -> Finding:
+        return self.locators[minion].located(finding)._replace(environments=(self.environment.name,))
 
 
 def _postgresql(data: object) -> object:

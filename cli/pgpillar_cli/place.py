@@ -50,15 +50,19 @@ class Place:
         raise PlaceError(f"there is no directory 'pillar' in {here} or above it")
 
     def environments(self, names: Iterable[str] = ()) -> list[Environment]:
-        """Those of these names, or all: the directories of pillar that hold a top file."""
-        pillar = self.root / "pillar"
-        known = [Environment(top.parent.name, pillar) for top in sorted(pillar.glob("*/top.sls"))]
+        """Those of these names, or all."""
+        known = self.all_environments()
         unknown = set(names) - {environment.name for environment in known}
         if unknown or not known:
             there = ", ".join(one.name for one in known) or "none"
             asked = f"no environment {', '.join(map(repr, sorted(unknown)))}" if unknown else "no top.sls"
-            raise PlaceError(f"{pillar} has {asked}; the environments there are: {there}")
+            raise PlaceError(f"{self.root / 'pillar'} has {asked}; the environments there are: {there}")
         return [one for one in known if not names or one.name in names]
+
+    def all_environments(self) -> list[Environment]:
+        """The directories of pillar that hold a top file."""
+        pillar = self.root / "pillar"
+        return [Environment(top.parent.name, pillar) for top in sorted(pillar.glob("*/top.sls"))]
 
     def relative(self, file: str | Path) -> str:
         """A file as people name it, from the root."""

@@ -1,6 +1,7 @@
 """A repo with pillar in it, which tests edit and have ``pgpillar`` judge."""
 
 import json
+import subprocess
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -29,6 +30,17 @@ class Repo:
 
     def add(self, file: str, text: str) -> None:
         self.write(file, (self.root / "pillar" / file).read_text() + text)
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-C", self.root, "-c", "user.name=a person", "-c", "user.email=person@example.org"]
+        return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout
+
+    def commit(self, branch: str | None = None) -> None:
+        """Commit what stands here, on a branch of this name where one is given."""
+        if branch:
+            self.git("checkout", "--quiet", "-B", branch)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "an edit")
 
     def run(self, *arguments: str):
         """What the command does here. An exception that it lets through is raised."""

@@ -1,19 +1,7 @@
 """Wrong pillars, each an edit of the right one, and all that ``check`` says of it."""
 
-import shutil
-
 import golden
 import pytest
-from pillar_repo import TESTS, Repo
-
-RIGHT = TESTS / "corpus" / "right"
-
-
-@pytest.fixture
-def right(tmp_path):
-    """A repo with the pillar that all cases are edits of."""
-    shutil.copytree(RIGHT, tmp_path / "pillar")
-    return Repo(tmp_path)
 
 
 def edit(repo, file, change):

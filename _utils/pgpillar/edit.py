@@ -1,0 +1,110 @@
+"""What an edit of pillar does, told from the pillar before and after it, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import NamedTuple
+
+from pgpillar import sql, strangers, text
+from pgpillar.model import Cluster, Endpoint
+from pgpillar.node import Node, Pool
+from pgpillar.pillar import Declared
+from pgpillar.plan import Change, PlanError, plan
+
+HIDDEN = ("password", "ca")  # what of an endpoint is not shown
+OF_A_CLIENT = ("host", "port", "hostaddr", "discovery", "replicas", "sslmode", "ca", "ca_file")
+
+
+class Edit(NamedTuple):
+    """What becomes of one cluster."""
+
+    changes: tuple[Change, ...] = ()
+    refusals: tuple[str, ...] = ()  # why it cannot be
+    way: tuple[str, ...] = ()  # what is new about how it is reached and administered
+    forgotten: Mapping[str, object] = {}  # what pillar no longer names, and what stays as it is
+
+    def told(self) -> dict:
+        """The same as plain data, with the names of ``pg_access.plan``. No secret is in it."""
+        return {
+            "changes": text.tree(self.changes),
+            "destructive": text.tree(destructive(self.changes)),
+            "sql": sql.script(self.changes),
+            "refusals": [*self.refusals],
+            "way": [*self.way],
+            "forgotten": self.forgotten,
+        }
+
+
+def destructive(changes: Iterable[Change]) -> list[Change]:
+    """Those that destroy something, or take it from somebody. In a new database there is nothing to take."""
+    changes = [*changes]
+    new = {change.database for change in changes if change.kind == "create database"}
+    return [change for change in changes if change.destructive and change.database not in new]
+
+
+def of_cluster(name: str, before: Declared | None, after: Declared | None) -> Edit:
+    """What an edit does to a cluster. One that pillar no longer names is left as it is."""
+    old, new = (declared.cluster if declared else Cluster(name) for declared in (before, after))
+    way = _moves(before and before.endpoint, after and after.endpoint)
+    forgotten = strangers.forgotten(old, new)
+    if after is None:
+        return Edit(way=("pillar no longer names it",), forgotten=forgotten)
+    try:
+        return Edit(tuple(plan(old, new)), (), tuple(way), forgotten)
+    except PlanError as error:
+        return Edit((), tuple(error.refusals), tuple(way), forgotten)
+
+
+def _moves(before: Endpoint | None, after: Endpoint | None) -> Iterator[str]:
+    if not before or not after:
+        return
+    for field in fields(Endpoint):
+        yield from _move(field.name, getattr(before, field.name), getattr(after, field.name))
+
+
+def _move(what: str, old: object, new: object) -> Iterator[str]:
+    if old != new:
+        yield what if what in HIDDEN else f"{what.replace('_', ' ')}: {_shown(old)} → {_shown(new)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return ":".join(str(part) for part in value if part is not None)
+    if isinstance(value, tuple):
+        return ", ".join(map(_shown, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+# App nodes
+
+
+def of_node(before: Node | None, after: Node | None) -> dict[str, list[str]]:
+    """What becomes of each pool of a node; under '', what is new for all of them. Any of it is a reload."""
+    old, new = (node.pools if node else {} for node in (before, after))
+    moves = {name: [*_pool(name, before, after)] for name in sorted({*old, *new})}
+    moves[""] = [*_settings(before, after)] if before and after else []
+    return {name: lines for name, lines in moves.items() if lines}
+
+
+def _pool(name: str, before: Node | None, after: Node | None) -> Iterator[str]:
+    old, new = (node.pools.get(name) if node else None for node in (before, after))
+    if not new:
+        yield "goes"
+    elif not old:
+        yield f"new: database {new.database} as {new.user}, on the {new.target}"
+    else:
+        yield from _differences(old, new, [one.name for one in fields(Pool)])
+        ends = before.endpoints.get(old.cluster), after.endpoints.get(new.cluster)
+        yield from _differences(*ends, OF_A_CLIENT) if all(ends) else ()
+
+
+def _differences(old: object, new: object, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield from _move(name, getattr(old, name), getattr(new, name))
+
+
+def _settings(before: Node, after: Node) -> Iterator[str]:
+    yield from _move("port", before.port, after.port)
+    for name in sorted({*before.settings, *after.settings}):
+        yield from _move(name, before.settings.get(name), after.settings.get(name))

@@ -1,0 +1,73 @@
+"""``pgpillar plan``: what this branch changes, told without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+
+from pgpillar import edit, review
+from pgpillar_cli import checkout, findings, formats, report, roles
+from pgpillar_cli.overview import Overview
+from pgpillar_cli.place import Environment, Place, PlaceError
+from pgpillar_cli.report import Part, Report
+
+
+@click.command()
+@click.option("--base", default="origin/main", show_default=True, help="The branch that this one left.")
+@click.option("--env", "names", multiple=True, help="Only this environment; may be given again.")
+@click.option("--exit-code", "tells", is_flag=True, help="Exit with 2 where anything changes.")
+@formats.option
+@click.pass_context
+def plan(context, base, names, tells, form):
+    """Tell what this branch changes: on each cluster, and on the app nodes.
+
+    Compares the pillar as it stands here with the one where this branch left its base, and asks no server.
+    Exit code: 0 fine, 1 wrong, and with --exit-code 2 where anything changes.
+    """
+    try:
+        told = between(context.obj, base, names)
+    except PlaceError as error:
+        raise click.ClickException(str(error)) from None
+    report.write(told, form)
+    context.exit(1 if told.is_wrong else 2 if tells and told.changes else 0)
+
+
+def between(place: Place, base: str, names: Sequence[str]) -> Report:
+    """What becomes of each environment from where this branch left its base to what stands here."""
+    after = _overviews(place, place.environments(names))
+    wrong = findings.merged(finding for one in after.values() for finding in one.hindrances())
+    with checkout.base_of(place, base) as (old, commit):
+        there = [one for one in old.all_environments() if one.name in after]
+        before = _overviews(old, there) if not wrong else {}
+        parts = [_part(name, before.get(name), one) for name, one in after.items()] if not wrong else []
+    return Report(base, commit, report.alike(parts), wrong)
+
+
+def _overviews(place: Place, environments: Iterable[Environment]) -> dict[str, Overview]:
+    nodes, wrong = roles.read(place)
+    return {one.name: Overview(place, one, nodes, wrong) for one in environments}
+
+
+def _part(name: str, before: Overview | None, after: Overview) -> Part:
+    """One environment. Where its base is wrong, nothing can be compared with it."""
+    if hindrances := findings.merged(before.hindrances() if before else ()):
+        return Part((name,), {}, {}, hindrances)
+    old = before.review if before else review.Environment((), False)
+    new = after.review
+    clusters = {
+        cluster: edit.of_cluster(cluster, old.clusters.get(cluster), new.clusters.get(cluster))
+        for cluster in sorted({*old.clusters, *new.clusters})
+    }
+    nodes = {
+        _label(minion, before, after): edit.of_node(old.nodes.get(minion), new.nodes.get(minion))
+        for minion in sorted({*old.nodes, *new.nodes})
+    }
+    told = {cluster: one.told() for cluster, one in clusters.items() if any(one)}
+    return Part((name,), told, {glob: moves for glob, moves in nodes.items() if moves}, [])
+
+
+def _label(minion: str, *overviews: Overview | None) -> str:
+    """The entry of roles.yaml that a minion stands for."""
+    globs = (node.glob for one in overviews if one for node in one.nodes if node.minion == minion)
+    return next(globs, minion)

@@ -1,0 +1,274 @@
+"""What changes, drawn: as a tree on the terminal, as Markdown for a pull request, as data for programs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from pgpillar_cli import drawing, formats
+from pgpillar_cli.findings import Finding
+from pgpillar_cli.formats import counted, escaped
+
+BESIDE = {  # what is told of a cluster beside its changes
+    "way": "how it is reached",
+    "refusals": "cannot be",
+    "failures": "could not be read",
+    "forgotten": "no longer in pillar, and left as it is",
+    "unmanaged": "not in pillar, and left alone",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What becomes of environments that are alike; or why that cannot be told."""
+
+    environments: tuple[str, ...]
+    clusters: Mapping[str, Mapping]
+    nodes: Mapping[str, Mapping[str, Sequence[str]]]
+    base_is_wrong: Sequence[Finding]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a branch changes, or what is wrong with its pillar."""
+
+    base: str
+    commit: str
+    parts: Sequence[Part]
+    wrong: Sequence[Finding]
+
+    @property
+    def is_wrong(self) -> bool:
+        clusters = (cluster for part in self.parts for cluster in part.clusters.values())
+        return bool(self.wrong) or any(cluster["refusals"] for cluster in clusters)
+
+    @property
+    def changes(self) -> bool:
+        return any(part.clusters or part.nodes or part.base_is_wrong for part in self.parts)
+
+
+def alike(parts: Iterable[Part]) -> list[Part]:
+    """Environments of which the same is to be told are told of once."""
+    found: list[Part] = []
+    for part in parts:
+        same = next(
+            (one for one in found if replace(one, environments=()) == replace(part, environments=())), None
+        )
+        if same:
+            found[found.index(same)] = replace(same, environments=same.environments + part.environments)
+        else:
+            found.append(part)
+    return found
+
+
+def write(told: Report, form: str) -> None:
+    if told.wrong:
+        formats.write_findings(told.wrong, form)
+    else:
+        _WRITERS[form](told)
+
+
+# What is counted and listed, whatever it is drawn as
+
+
+def headline(told: Report) -> str:
+    """How much changes, in one line."""
+    clusters = [cluster for part in told.parts for cluster in part.clusters.values()]
+    nodes = sorted({name for part in told.parts for name in part.nodes})
+    reloads = f"pgbouncer reloads on {', '.join(nodes)}" if nodes else ""
+    return "pgpillar plan: " + ("; ".join(filter(None, [summary(clusters), reloads])) or "nothing changes")
+
+
+def summary(clusters: Iterable[Mapping]) -> str:
+    """How many lines of changes there are, and how many of them destroy or take away."""
+    total, destructive = (sum(_lines(one[key]) for one in clusters) for key in ("changes", "destructive"))
+    changes = counted(total, "change")
+    return f"{changes}, {destructive} of them destructive" if destructive else changes
+
+
+def _lines(tree: Mapping[str, Mapping[str, Sequence[str]]]) -> int:
+    return sum(len(lines) for names in tree.values() for lines in names.values())
+
+
+def told_beside(cluster: Mapping) -> dict[str, list[str]]:
+    """What is to be told of a cluster beside its changes: lines, by title."""
+    return {title: [*_listed(cluster[key])] for key, title in BESIDE.items() if cluster.get(key)}
+
+
+def _listed(found: object) -> Iterator[str]:
+    """Lists and mappings of lists, as lines."""
+    if not isinstance(found, Mapping):
+        yield from found
+        return
+    for key, value in found.items():
+        if isinstance(value, Mapping):
+            yield from (f"{key} of {line}" for line in _listed(value))
+        else:
+            yield f"{key}: {', '.join(value) if isinstance(value, list) else value}"
+
+
+def _pools(moves: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """What becomes of the pools of a node, and of pgbouncer as a whole, by name."""
+    return {f"pool {name}" if name else "settings": [*lines] for name, lines in moves.items()}
+
+
+def _cannot_be_compared(told: Report, part: Part) -> str:
+    return f"the pillar of {told.base} itself is wrong there, so nothing can be compared with it"
+
+
+# On the terminal
+
+
+def _text(told: Report) -> None:
+    out = formats.console()
+    out.print(Text(headline(told), "bold"))
+    for part in told.parts:
+        where = " and ".join(part.environments)
+        if part.base_is_wrong:
+            out.print(Text(f"{where}: {_cannot_be_compared(told, part)}", "yellow"))
+            formats.text(out, part.base_is_wrong)
+        for name, cluster in part.clusters.items():
+            draw(out, f"cluster {name} of {where}", cluster)
+        if part.nodes:
+            nodes = {node: _pools(moves) for node, moves in part.nodes.items()}
+            out.print(drawing.tree(f"pgbouncer reloads on these nodes of {where}", nodes))
+
+
+def draw(out: Console, title: str, cluster: Mapping) -> None:
+    """The changes of a cluster, what is told beside them, and the statements."""
+    out.print(drawing.tree(title, {**_marked(cluster), **told_beside(cluster)}))
+    for statement in cluster["sql"]:
+        out.print(Text(f"    {statement}", "dim"))
+
+
+def _marked(cluster: Mapping) -> dict[str, dict[str, list[str]]]:
+    """The changes, with a sign before those that destroy or take away."""
+    return {
+        kind: {
+            name: [_sign(line, cluster, kind, name) + line for line in lines] for name, lines in names.items()
+        }
+        for kind, names in cluster["changes"].items()
+    }
+
+
+def _sign(line: str, cluster: Mapping, kind: str, name: str) -> str:
+    return "⚠ " if line in cluster["destructive"].get(kind, {}).get(name, ()) else ""
+
+
+# As Markdown
+
+
+class Block:
+    """Lines between a head and a tail, of which some may be left out."""
+
+    def __init__(self, head: str, lines: Sequence[str] = (), tail: str = "", matters: bool = True):
+        self.head, self.lines, self.tail, self.matters = head, [*lines], tail, matters
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, [self.head, *self.lines, self.tail])) + "\n\n"
+
+    def shrink(self, excess: int) -> None:
+        """Leave out lines from the end, and say how many."""
+        kept, freed = [*self.lines], -60
+        while kept and freed < excess:
+            freed += len(kept.pop()) + 1
+        self.lines = [*kept, f"… and {len(self.lines) - len(kept)} more lines, which do not fit here"]
+
+
+def fitted(blocks: Sequence[Block], most: int = formats.COMMENT) -> str:
+    """The blocks as one text that is not too long: statements go first, and then what is longest."""
+    while (excess := len("".join(map(str, blocks))) - most) > 0:
+        long = max(blocks, key=lambda block: (not block.matters and len(block.lines) > 1, len(str(block))))
+        long.shrink(excess)
+    return "".join(map(str, blocks)).rstrip()
+
+
+def _markdown(told: Report) -> None:
+    click.echo(fitted([*_blocks(told)]))
+
+
+def _blocks(told: Report) -> Iterator[Block]:
+    yield Block(f"### {escaped(headline(told))}")
+    yield Block(f"Compared with `{told.base}` at `{told.commit[:10]}`.")
+    for part in told.parts:
+        where = " and ".join(part.environments)
+        if part.base_is_wrong:
+            items = map(formats.item, part.base_is_wrong)
+            yield Block(f"**{where}**: {escaped(_cannot_be_compared(told, part))}:\n", [*items])
+        for name, cluster in part.clusters.items():
+            yield from cluster_blocks(f"Cluster {name} of {where}", cluster)
+        if part.nodes:
+            yield Block(f"#### pgbouncer reloads on these nodes of {where}\n", [*_node_items(part.nodes)])
+
+
+def cluster_blocks(title: str, cluster: Mapping) -> Iterator[Block]:
+    yield Block(f"#### {escaped(title)}")
+    if cluster["changes"]:
+        yield _fenced("diff", [*_diff(cluster)])
+    for what, lines in told_beside(cluster).items():
+        yield Block(f"**{what}**\n", [f"- {escaped(line)}" for line in lines])
+    if cluster["sql"]:
+        fence = _fenced("sql", cluster["sql"], matters=False)
+        fence.head = f"<details><summary>SQL, without its secrets</summary>\n\n{fence.head}"
+        fence.tail += "\n\n</details>"
+        yield fence
+
+
+def _fenced(language: str, lines: Sequence[str], matters: bool = True) -> Block:
+    """A block of code. Its fence is longer than any that the lines may hold."""
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Block(f"{fence}{language}", lines, fence, matters)
+
+
+def _diff(cluster: Mapping) -> Iterator[str]:
+    """GitHub shows what begins with '-' in red, and with '+' in green."""
+    for kind, names in cluster["changes"].items():
+        yield f"  {kind}"
+        for name, lines in names.items():
+            yield f"    {name}"
+            for line in lines:
+                yield f"{'-' if _sign(line, cluster, kind, name) else '+'}     {line}"
+
+
+def _node_items(nodes: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[str]:
+    for node, moves in nodes.items():
+        for name, lines in _pools(moves).items():
+            told = ", ".join(lines)
+            yield f"- {escaped(f'{node}, {name}: {told}')}"
+
+
+# For programs
+
+
+def _json(told: Report) -> None:
+    parts = [
+        {**vars(part), "base_is_wrong": [finding._asdict() for finding in part.base_is_wrong]}
+        for part in told.parts
+    ]
+    click.echo(json.dumps({**vars(told), "parts": parts}, indent=2, ensure_ascii=False))
+
+
+def _github(told: Report) -> None:
+    """One note for the whole, and one for each change that destroys or takes away."""
+    click.echo(f"::notice title=pgpillar plan::{formats.quoted(headline(told))}")
+    for part in told.parts:
+        for name, cluster in part.clusters.items():
+            title = formats.quoted(f"cluster {name} of {' and '.join(part.environments)}", ",:")
+            for line in _destructive(cluster):
+                click.echo(f"::warning title={title}::{formats.quoted(line)}")
+
+
+def _destructive(cluster: Mapping) -> Iterator[str]:
+    yield from (f"cannot be: {refusal}" for refusal in cluster["refusals"])
+    for names in cluster["destructive"].values():
+        yield from (f"{name}: {line}" for name, lines in names.items() for line in lines)
+
+
+_WRITERS = {"text": _text, "markdown": _markdown, "json": _json, "github": _github}

@@ -1,0 +1,166 @@
+"""``pgpillar plan``: what a branch changes, from two pillars and no server."""
+
+import json
+import re
+
+import pytest
+
+SERVER = "postgresql/server.sls"
+SHOP_SECRETS = "dev/secrets/postgresql-users/shop.sls"
+
+
+def plan(branch, *arguments):
+    return branch.run("plan", "--base", "main", *arguments)
+
+
+def told(branch, *arguments):
+    return json.loads(plan(branch, "--format", "json", *arguments).stdout)
+
+
+def only_part(branch):
+    (part,) = told(branch)["parts"]
+    return part
+
+
+def four_edits(branch):
+    """A new database, a grant less, another owner, and a database in quarantine."""
+    branch.replace(
+        SERVER, "    wiki: wiki\n", "    wiki: {owner: wiki, state: quarantined}\n    blog: wiki\n"
+    )
+    branch.replace(SERVER, "readers: {access: {shop: read}}", "readers: {}")
+    branch.replace(SERVER, "reporting: reports", "reporting: readers")
+
+
+def test_nothing_changes(branch):
+    result = plan(branch, "--exit-code")
+    assert (result.exit_code, result.stdout) == (0, "pgpillar plan: nothing changes\n")
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_what_a_branch_changes_is_told_for_all_environments_that_are_alike(branch, is_committed):
+    four_edits(branch)
+    if is_committed:
+        branch.commit()
+    part = only_part(branch)
+    assert part["environments"] == ["dev", "prod"]
+    changes = part["clusters"]["main"]["changes"]["databases"]
+    assert list(changes) == ["blog", "shop", "wiki"]
+    assert changes["blog"][0] == "create, closed to PUBLIC"
+    assert "schema reporting owner: reports → readers" in changes["shop"]
+    assert "revoke SELECT on all tables in schema public from readers" in changes["shop"]
+    assert changes["wiki"] == ["quarantine: refuse connections, keep the data"]
+
+
+def test_what_destroys_or_takes_away_is_marked_and_counted(branch):
+    four_edits(branch)
+    destructive = only_part(branch)["clusters"]["main"]["destructive"]["databases"]
+    assert "blog" not in destructive  # in a new database there is nothing to take
+    assert all(line.startswith("revoke ") for line in destructive["shop"])
+    assert destructive["wiki"] == ["quarantine: refuse connections, keep the data"]
+    result = plan(branch)
+    count = sum(map(len, destructive.values()))
+    assert f"{count} of them destructive" in result.stdout.splitlines()[0]
+    assert result.stdout.count("⚠ ") == count
+
+
+def test_app_nodes_whose_pgbouncer_reloads_are_listed(branch):
+    branch.replace(SERVER, "size: 10", "size: 20")
+    branch.replace(SHOP_SECRETS, "no-secret-in-dev-shop_app", "no-secret-in-dev-shop_app-2")
+    dev, prod = told(branch)["parts"]
+    assert dev["nodes"] == {"shop-*": {"shop": ["password", "size: 10 → 20"]}}
+    assert prod["nodes"] == {"shop-*": {"shop": ["size: 10 → 20"]}}
+    assert dev["clusters"]["main"]["changes"] == {"roles": {"shop_app": ["set password"]}}
+
+
+def test_no_secret_is_shown(branch):
+    branch.replace(SHOP_SECRETS, "no-secret-in-dev-shop_app", "ad7b3f1c-secret")
+    for form in ("text", "markdown", "json", "github"):
+        assert "secret" not in re.sub("SQL, without its secrets", "", plan(branch, "--format", form).stdout)
+
+
+def test_what_main_got_meanwhile_is_not_this_branchs_change(branch):
+    branch.git("checkout", "--quiet", "main")
+    branch.replace(SERVER, "connection_limit: 50", "connection_limit: 60")
+    branch.commit()
+    branch.git("checkout", "--quiet", "topic")
+    assert told(branch)["parts"][0]["clusters"] == {}
+
+
+def test_exit_codes(branch):
+    four_edits(branch)
+    assert plan(branch).exit_code == 0
+    assert plan(branch, "--exit-code").exit_code == 2
+    branch.replace(SERVER, "blog: wiki", "blog: wikki")
+    assert plan(branch, "--exit-code").exit_code == 1
+
+
+def test_a_wrong_pillar_is_told_as_check_does(branch):
+    branch.replace(SERVER, "wiki: wiki", "wiki: wikki")
+    result = plan(branch)
+    assert result.exit_code == 1
+    assert "there is no user or group 'wikki' (dev, prod)" in result.stdout
+
+
+def test_a_base_that_is_wrong_is_told_and_the_other_environment_is_planned(branch):
+    branch.git("checkout", "--quiet", "main")
+    good = (branch.root / "pillar" / SHOP_SECRETS).read_text()
+    branch.write(SHOP_SECRETS, "postgresql: {\n")
+    branch.commit()
+    branch.git("checkout", "--quiet", "-B", "topic")
+    branch.write(SHOP_SECRETS, good)
+    branch.replace(SERVER, "connection_limit: 50", "connection_limit: 60")
+    dev, prod = told(branch)["parts"]
+    assert (dev["base_is_wrong"][0]["file"], dev["clusters"]) == (f"pillar/{SHOP_SECRETS}", {})
+    assert prod["clusters"]["main"]["changes"] == {"roles": {"shop_app": ["set connection limit 60"]}}
+    for form in ("text", "markdown"):
+        result = plan(branch, "--format", form)
+        assert result.exit_code == 0
+        assert "the pillar of main itself is wrong there, so nothing can be compared with it" in result.stdout
+
+
+def test_what_cannot_be_is_wrong(branch):
+    branch.replace(SERVER, "wiki: wiki", "wiki: {state: absent, owner: wiki}")
+    result = plan(branch)
+    assert result.exit_code == 1
+    assert "database 'wiki' is still open, and only a quarantined one is dropped" in result.stdout
+
+
+def test_what_pillar_no_longer_names_is_told(branch):
+    branch.replace(SERVER, "    old: {owner: shop, state: quarantined}\n", "")
+    cluster = only_part(branch)["clusters"]["main"]
+    assert (cluster["changes"], cluster["forgotten"]) == ({}, {"databases": ["old"]})
+    assert "no longer in pillar, and left as it is: databases: old" in plan(branch).stdout
+
+
+def test_a_cluster_that_moves_is_told(branch):
+    branch.replace("postgresql/clusters.sls", "host: postgresql.", "port: 5433\n      host: postgresql.")
+    part = only_part(branch)
+    assert part["clusters"]["main"]["way"] == ["port: 5432 → 5433"]
+    assert part["nodes"]["wiki-*"] == {"wiki": ["port: 5432 → 5433"]}
+
+
+def test_a_branch_that_brings_pillar(branch):
+    branch.git("checkout", "--quiet", "--orphan", "empty")
+    branch.git("rm", "-r", "--quiet", "--cached", "pillar")
+    branch.git("commit", "--quiet", "--allow-empty", "--message", "nothing")
+    branch.git("checkout", "--quiet", "-B", "main")
+    branch.commit("topic")
+    changes = only_part(branch)["clusters"]["main"]["changes"]
+    assert changes["roles"]["shop"] == ["create user", "set password"]
+
+
+def test_a_base_that_git_does_not_know(branch):
+    result = branch.run("plan", "--base", "nowhere")
+    assert result.exit_code == 1
+    assert "Not a valid object name nowhere; name another base, or fetch the whole history" in result.stderr
+
+
+def test_a_comment_is_never_too_long_and_says_what_is_missing(branch):
+    text = (branch.root / "pillar" / SERVER).read_text()
+    many = "".join(f"    database_number_{number}: shop\n" for number in range(400))
+    branch.write(SERVER, text.replace("  databases:\n", "  databases:\n" + many))
+    comment = plan(branch, "--format", "markdown").stdout
+    assert len(comment) <= 65536
+    assert comment.count("```") % 2 == 0
+    assert comment.count("<details>") == comment.count("</details>")
+    assert re.search(r"… and \d+ more lines, which do not fit here", comment)
