@@ -13,7 +13,7 @@ from pgpillar.shape import Notes, Path
 
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 
-# Settings of pgbouncer that pillar does not give by this name, and where it says the same
+# Settings of pgbouncer that pillar does not give by this name, and where it says the same, or why it must not
 ELSEWHERE = {
     "auth_file": "pgpillar keeps the passwords of this node itself",
     "auth_hba_file": "pgpillar says itself who may use which pool",
@@ -24,6 +24,7 @@ ELSEWHERE = {
     "server_tls_ca_file": "say it in postgresql:clusters, as ca or ca_file",
     "server_tls_sslmode": "say it in postgresql:clusters, as sslmode",
     "unix_socket_dir": "pgpillar says itself where it is",
+    "verbose": "at any but 0, pgbouncer writes the passwords of its pools into its log",
 }
 
 

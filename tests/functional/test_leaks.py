@@ -1,34 +1,16 @@
 """Secrets converge, rotate and fail in real highstates at the highest log level, and are found nowhere."""
 
-import base64
-import hashlib
-import json
-import os
-import subprocess
-import threading
-import urllib.parse
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 from psycopg2.extensions import encrypt_password
 from psycopg2.sql import SQL, Literal
 
 from devtools import postgres
-from pgpillar.scram import _VERIFIER
 from tests.functional.conftest import Cluster, clean, make_hosted
+from tests.functional.leaks import ANY_VERIFIER, LOUD, PLANTED, Sampler, forms, found, parts, plant
 from tests.functional.minions import Minion, finish, restarted
 
-LOUD = {
-    "log_statement": "all",
-    "log_min_duration_statement": "0",
-    "log_min_error_statement": "debug5",
-    "log_connections": "on",
-    "log_lock_waits": "on",
-    "deadlock_timeout": "100ms",
-    "shared_preload_libraries": "pg_stat_statements",
-    "max_prepared_transactions": "1",
-}
 ADMIN = "Adm1n'\"\\%s: für $$ alle"
 SECRETS = {"admin": ADMIN, "wrong": "Wr0ng'\"\\%s: für $$ alle", "shop": "Sh0p é'\"\\% &+/=?#@"}
 SECRETS |= {
@@ -36,67 +18,6 @@ SECRETS |= {
     "rotated": "R0tated-app'\"\\%(x)s ü",
     "late": "L4te-app'\"\\%% ü",
 }
-
-
-# What a leak looks like
-
-
-def forms(secret):
-    """The shapes in which a secret's bytes might turn up."""
-    raw = secret.encode()
-    shapes = [
-        secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        repr(secret)[1:-1],
-    ]
-    shapes += [secret.replace("'", "''"), secret.replace("\\", "\\\\").replace("'", "''")]
-    shapes += [urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret), raw.hex()]
-    shapes += [base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")]
-    shapes += [hashlib.md5(raw + user.encode()).hexdigest() for user in ("shop", "app", "chief")]
-    return {shape.encode() for shape in shapes}
-
-
-def parts(verifier):
-    """The parts of a verifier that let somebody guess, or pretend to be the server."""
-    _, _, stored, server = _VERIFIER.match(verifier).groups()
-    return {stored.encode(), server.encode()}
-
-
-ANY_VERIFIER = b"SCRAM-SHA-256$4096:"
-
-
-def found(needles, places):
-    """Where any needle is: the places, each with what it holds."""
-    return {place for place, content in places.items() if any(needle in content for needle in needles)}
-
-
-class Sampler:
-    """Reads the command line and the environment of every process, over and over."""
-
-    def __init__(self, directory):
-        self.directory, self.seen, self.stop = directory, set(), threading.Event()
-
-    def __enter__(self):
-        self.thread = threading.Thread(target=self._watch)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-
-    def _watch(self):
-        while not self.stop.wait(0.02):
-            for process in filter(str.isdigit, os.listdir("/proc")):
-                self._read(f"/proc/{process}/cmdline")
-                self._read(f"/proc/{process}/environ")
-            for path in self.directory.rglob("*"):
-                self._read(path)
-
-    def _read(self, path):
-        with suppress(OSError):  # it is gone, or a directory
-            self.seen.add(Path(path).read_bytes())
 
 
 # The runs
@@ -149,8 +70,8 @@ def history(servers, default_major, tmp_path_factory):
         scratch = tmp_path_factory.mktemp("scratch")
         (scratch / "tmp").mkdir()
         history = History(Cluster(server, "chief", ADMIN), Minion(scratch / "minion"), scratch)
-        with Sampler(scratch / "tmp") as history.sampler:
-            _plant(history)
+        with Sampler(lambda: (scratch / "tmp").rglob("*")) as history.sampler:
+            plant(scratch / "tmp" / "planted")
             _converge_rotate_and_fail(history)
         yield history
 
@@ -161,20 +82,8 @@ def _make_admin(server):
         verifier = encrypt_password(ADMIN, "chief", scope=session, algorithm="scram-sha-256")
         cursor.execute("set log_statement = 'none'; set log_min_duration_statement = -1")
         cursor.execute(SQL("create role chief superuser login password {}").format(Literal(verifier)))
-        cursor.execute("create extension pg_stat_statements; select pg_stat_statements_reset()")
+        cursor.execute("create extension if not exists pg_stat_statements; select pg_stat_statements_reset()")
         session.commit()
-
-
-PLANTED = "pl4nted in a command line", "pl4nted in an environment", "pl4nted in a file"
-
-
-def _plant(history):
-    """What the sampler must see; else it would see no leak either."""
-    argument, variable, content = PLANTED
-    file = history.scratch / "tmp" / "planted"
-    file.write_text(content)
-    subprocess.run(["sh", "-c", "sleep 0.3; true", argument], env={"PLANTED": variable}, check=True)
-    file.unlink()
 
 
 def _converge_rotate_and_fail(history):
