@@ -34,7 +34,7 @@ class History:
         tree = self.tree(password)
         endpoint = {"host": "127.0.0.1", "port": self.cluster.server.port, "ca": self.cluster.server.ca_pem}
         user = {**tree["users"]["app"], "run_as": USER}
-        pooler = {"settings": {**TALKATIVE, **settings}}
+        pooler = {"port": self.node.port, "settings": {**TALKATIVE, **settings}}
         self.node.minion.hold(
             {**tree, "clusters": {"main": endpoint}, "users": {"app": user}, "pgbouncer": pooler}
         )
@@ -99,7 +99,7 @@ def _converge_rotate_and_fail(history):
     node.start()
     node.query("select 1", user="app")
     history.highstate("again")
-    _look(history, f"sockets={node.paths.sockets}")
+    _look(history, f"sockets={node.paths.sockets}", f"port={node.port}")
     history.hold("rotated")
     assert history.call("plan", "pgbouncer.plan", f"root={node.root}") == {"pools": {"shop": "password"}}
     history.highstate("too early")
@@ -120,10 +120,10 @@ def _converge_rotate_and_fail(history):
     _refuse_to_reload(history)
 
 
-def _look(history, sockets):
-    assert set(history.call("pools", "pgbouncer.pools", sockets)) == {"shop"}
+def _look(history, *at):
+    assert set(history.call("pools", "pgbouncer.pools", *at)) == {"shop"}
     for table in ("databases", "users", "config"):
-        assert history.call(f"show {table}", "pgbouncer.show", table, sockets)
+        assert history.call(f"show {table}", "pgbouncer.show", table, *at)
 
 
 def _refuse_to_reload(history):
