@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 import pgpillar
-from pgpillar_cli import check, plan, schema
+from pgpillar_cli import check, new, plan, schema
 from pgpillar_cli.place import Place, PlaceError
 
 
@@ -23,7 +23,8 @@ def cli(context, directory):
         raise click.ClickException(str(error)) from None
 
 
-for command in (check.check, plan.plan, schema.schema):
+COMMANDS = (check.check, plan.plan, new.new_database, new.new_user, new.new_secret, schema.schema)
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -42,9 +42,9 @@ class Repo:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", "an edit")
 
-    def run(self, *arguments: str):
+    def run(self, *arguments: str, **options):
         """What the command does here. An exception that it lets through is raised."""
-        return CliRunner().invoke(cli, ["-C", str(self.root), *arguments], catch_exceptions=False)
+        return CliRunner().invoke(cli, ["-C", str(self.root), *arguments], catch_exceptions=False, **options)
 
     def findings(self, *arguments: str) -> list[dict]:
         return json.loads(self.run("check", "--format", "json", *arguments).stdout)
