@@ -338,11 +338,14 @@ def _set_writable(connection) -> None:
     """A database or role that is set read-only is so for its users. A server that is stays as it is."""
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute(
-            "select set_config('default_transaction_read_only', 'off', false) from pg_settings"
-            " where name = 'default_transaction_read_only'"
-            " and source in ('database', 'user', 'database user')"
-        )
+        cursor.execute("show default_transaction_read_only")
+        if cursor.fetchone() == ("on",):  # where this comes from takes longer to ask
+            cursor.execute(_WRITABLE)
+
+
+_WRITABLE = """
+    select set_config('default_transaction_read_only', 'off', false) from pg_settings
+    where name = 'default_transaction_read_only' and source in ('database', 'user', 'database user')"""
 
 
 def _staying(wanted: Cluster) -> dict[str, Role]:
