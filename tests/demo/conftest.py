@@ -13,7 +13,7 @@ from demo import place, run
 from demo.node import NAMES, Node
 
 ROOT = Path(__file__).resolve().parents[2]
-TREES = ("_modules", "_states", "_utils", "demo", "devtools", "pillar", "salt")
+TREES = ("_modules", "_states", "_utils", "cli", "demo", "devtools", "pillar", "salt")
 
 
 class Copy:
