@@ -270,18 +270,32 @@ def problems_of_a_part(tree: object) -> list[Problem]:
 
 def administered(tree: object, minion: str) -> list[str]:
     """The clusters that a minion administers. Nothing is checked here: ``read`` can say it well."""
-    clusters = tree.get("clusters") if isinstance(tree, Mapping) else None
-    if not isinstance(clusters, Mapping):
-        return []
-    return sorted(
-        name for name, entry in clusters.items() if isinstance(name, str) and _is_for(entry, minion)
+    return sorted(name for name, named in named_minions(tree).items() if not named or minion in named)
+
+
+def named_minions(tree: object) -> dict[str, list[str]]:
+    """The minions that each cluster names to administer it; none where all may that see it."""
+    return {name: _named(entry) for name, entry in entries(tree, "clusters").items()}
+
+
+def _named(cluster: object) -> list[str]:
+    named = peek(peek(cluster, "admin"), "minion")
+    return [one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str)]
+
+
+def entries(tree: object, section: str) -> dict[str, object]:
+    """What stands in a section, by name, of a tree that need not have the right shape."""
+    found = peek(tree, section)
+    return (
+        {name: entry for name, entry in found.items() if isinstance(name, str)}
+        if isinstance(found, Mapping)
+        else {}
     )
 
 
-def _is_for(entry: object, minion: str) -> bool:
-    admin = entry.get("admin") if isinstance(entry, Mapping) else None
-    named = admin.get("minion") if isinstance(admin, Mapping) else None
-    return not named or minion in (named if isinstance(named, list) else [named])
+def peek(value: object, key: str) -> object:
+    """What stands under a key, where that is a mapping at all."""
+    return value.get(key) if isinstance(value, Mapping) else None
 
 
 class Reader:

@@ -54,7 +54,7 @@ class Environment:
         """``is_secret``: its passwords are to be encrypted."""
         self.seen, self.is_secret = [*seen], is_secret
         self.roles = sorted({role for one in self.seen for role in one.roles})
-        self.trees = {one.minion: _readable(one.tree) for one in self.seen}
+        self.minions = sorted(one.minion for one in self.seen)
         self.admins = self._admins()
         self.clusters: dict[str, Declared] = {}
         self.nodes: dict[str, Node] = {}
@@ -62,8 +62,9 @@ class Environment:
 
     def _admins(self) -> set[str]:
         """Who administers; where pillar names none, the node that sees the most passwords."""
-        named = {minion for minion, tree in self.trees.items() if minion in _named_admins(tree)}
-        return named or set(sorted(self.trees, key=lambda name: -len([*_passwords(self.trees[name])]))[:1])
+        named = {one.minion for one in self.seen if one.minion in named_admins(one.tree)}
+        most = sorted(self.seen, key=lambda one: -len([*_passwords(one.tree)]))[:1]
+        return named or {one.minion for one in most}
 
     @cached_property
     def pool_sizes(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
@@ -103,9 +104,9 @@ class Environment:
         """What else is to be said, node by node."""
         for one in self.seen:
             judges = _OF_ALL | (_OF_ADMINS if one.minion in self.admins else _OF_OTHERS)
+            tree = _readable(one.tree)
             for judge, is_fault in judges.items():
-                for problem in judge(self, one, self.trees[one.minion]):
-                    yield Remark(one.minion, problem, is_fault)
+                yield from (Remark(one.minion, problem, is_fault) for problem in judge(self, one, tree))
 
 
 class Password(NamedTuple):
@@ -118,35 +119,26 @@ class Password(NamedTuple):
 
 def named_admins(tree: object) -> set[str]:
     """The minions that pillar names to administer a cluster."""
-    return _named_admins(_readable(tree))
-
-
-def _named_admins(tree: Mapping) -> set[str]:
-    return {minion for entry in tree["clusters"].values() for minion in _admin(entry)["minion"]}
-
-
-def _admin(cluster: Mapping) -> Mapping:
-    return cluster["admin"] or {"minion": (), "password": None}
+    return {minion for named in pillar.named_minions(tree).values() for minion in named}
 
 
 def _readable(tree: object) -> Mapping:
     return TREE.read(tree, ROOT, Notes()) or TREE.read({}, ROOT, Notes())
 
 
-def _passwords(tree: Mapping) -> Iterator[Password]:
-    for name, entry in tree["users"].items():
-        if entry["password"]:
-            yield Password(ROOT / "users" / name / "password", f"user {name!r}", entry["password"])
-    for name, entry in tree["clusters"].items():
-        if _admin(entry)["password"]:
-            path = ROOT / "clusters" / name / "admin" / "password"
-            yield Password(path, f"the admin of cluster {name!r}", entry["admin"]["password"])
+def _passwords(tree: object) -> Iterator[Password]:
+    """Those of a tree, or of a part of one, whatever else is wrong with it."""
+    for name, entry in pillar.entries(tree, "users").items():
+        yield from _password(ROOT / "users" / name, f"user {name!r}", entry)
+    for name, entry in pillar.entries(tree, "clusters").items():
+        admin = pillar.peek(entry, "admin")
+        yield from _password(ROOT / "clusters" / name / "admin", f"the admin of cluster {name!r}", admin)
 
 
-def _names(tree: object, section: str) -> list[str]:
-    """The names in a section, of a tree that need not have the right shape."""
-    names = tree.get(section) if isinstance(tree, Mapping) else None
-    return [name for name in names if isinstance(name, str)] if isinstance(names, Mapping) else []
+def _password(path: Path, whose: str, entry: object) -> Iterator[Password]:
+    password = pillar.peek(entry, "password")
+    if password and isinstance(password, str):
+        yield Password(path / "password", whose, Secret(password))
 
 
 # Names, and what is said in more than one file
@@ -156,7 +148,9 @@ def colliding_names(environment: Environment, one: Seen, tree: Mapping) -> Itera
     """Names that differ only in what PostgreSQL cuts off."""
     for sections in (("databases",), ("users", "groups")):
         alike = defaultdict(set)
-        for path in (ROOT / section / name for section in sections for name in _names(one.tree, section)):
+        for path in (
+            ROOT / section / name for section in sections for name in pillar.entries(one.tree, section)
+        ):
             alike[path[-1].encode("utf-8", "surrogatepass")[:MAX_NAME]].add(path)
         for first, *others in (sorted(paths, key=str) for paths in alike.values() if len(paths) > 1):
             for path in others if others[0][-1] != first[-1] else ():
@@ -191,7 +185,7 @@ def _differ(values: Iterable[object]) -> bool:
 
 def pools_twice(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
     for name in tree["pools"]:
-        files = [file for file, given in one.files.items() if name in _names(given, "pools")]
+        files = [file for file, given in one.files.items() if name in pillar.entries(given, "pools")]
         if len(files) > 1:
             message = f"there are two pools of this name, in {' and in '.join(files)}"
             yield Problem(str(ROOT / "pools" / name), message, "give one another name")
@@ -202,7 +196,7 @@ def pools_twice(environment: Environment, one: Seen, tree: Mapping) -> Iterator[
 
 def bad_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
     first: dict[Secret, str] = {}
-    for path, whose, secret in _passwords(tree):
+    for path, whose, secret in _passwords(one.tree):
         if secret in first:
             yield Problem(str(path), f"this is the password of {first[secret]} as well", "give each its own")
         elif fault := weakness(secret.reveal()):
@@ -222,7 +216,7 @@ def weakness(password: str) -> str | None:
 
 
 def clear_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
-    for path, whose, secret in _passwords(tree) if environment.is_secret else ():
+    for path, whose, secret in _passwords(one.tree) if environment.is_secret else ():
         if not isinstance(secret.reveal(), Sealed):
             message = f"the password of {whose} stands here in the clear"
             yield Problem(str(path), message, "make a new one, and encrypt it")
@@ -230,7 +224,7 @@ def clear_passwords(environment: Environment, one: Seen, tree: Mapping) -> Itera
 
 def public_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
     for file, given in one.files.items():
-        for path, whose, _ in _passwords(_readable(given)) if not is_for_secrets(file) else ():
+        for path, whose, _ in _passwords(given) if not is_for_secrets(file) else ():
             message = f"the password of {whose} stands in {file}, which is not for secrets"
             yield Problem(str(path), message, f"make a new one, in a file below {SECRETS}/")
 
@@ -251,7 +245,7 @@ def _role_of(file: str) -> str | None:
 def secrets_of_others(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
     roles = f"the role {', '.join(map(repr, one.roles))} alone" if one.roles else "no role"
     for file, given in one.files.items():
-        passwords = [*_passwords(_readable(given))] if is_for_secrets(file) else ()
+        passwords = [*_passwords(given)] if is_for_secrets(file) else ()
         if passwords and _role_of(file) not in one.roles:
             message = f"{one.minion} would see the password of {passwords[0].whose}, and has {roles}"
             fix = f"take {file} out of what top.sls gives it, and out of what the files there include"
@@ -278,10 +272,11 @@ def _mentioned(database: Mapping) -> set[str | None]:
 def idle_files(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
     for file, given in one.files.items():
         role = _role_of(file)
-        if role not in {None, EVERYBODY, *environment.roles} and _names(given, "users"):
+        users = [*pillar.entries(given, "users")]
+        if users and role not in {None, EVERYBODY, *environment.roles}:
             message = f"no minion has the role {role!r}, whose secrets this file holds"
             fix = f"give it to one in roles.yaml, or rename the file; {nearest(role, environment.roles)}"
-            yield Problem(str(ROOT / "users" / _names(given, "users")[0]), message, fix)
+            yield Problem(str(ROOT / "users" / users[0]), message, fix)
 
 
 # Clusters
@@ -296,15 +291,15 @@ def weak_tls(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Pro
 
 
 def missing_admins(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
-    seeing = [minion for minion, tree in environment.trees.items() if tree["clusters"]]
-    for cluster, entry in tree["clusters"].items():
-        path, named = ROOT / "clusters" / cluster / "admin", _admin(entry)["minion"]
+    seeing = [other.minion for other in environment.seen if pillar.named_minions(other.tree)]
+    for cluster, named in pillar.named_minions(one.tree).items():
+        path = ROOT / "clusters" / cluster / "admin"
         if not named and len(seeing) > 1:
             message = f"{len(seeing)} minions see it, and nothing says which administers it"
             yield Problem(str(path), message, "name one in admin:minion")
         for minion in named:
-            if minion not in environment.trees:
-                known = nearest(minion, sorted(environment.trees))
+            if minion not in environment.minions:
+                known = nearest(minion, environment.minions)
                 yield Problem(str(path / "minion"), f"roles.yaml has no minion {minion!r}", known)
 
 

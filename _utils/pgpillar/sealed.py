@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from pgpillar.shape import Path
 
@@ -30,6 +31,7 @@ def seal(value, path: Path, tell: Callable[[Path, str], None]):
     return Sealed("sealed-" + hashlib.sha256(value.encode()).hexdigest()[:32])
 
 
+@cache
 def fault_of(text: str) -> str | None:
     """What is wrong with an armored message, as far as it can be told without its key."""
     if END not in text:
@@ -55,10 +57,17 @@ def _dearmored(text: str) -> bytes:
 def _crc24(data: bytes) -> int:
     crc = 0xB704CE
     for byte in data:
-        crc ^= byte << 16
-        for _ in range(8):
-            crc = (crc << 1) ^ (0x1864CFB if crc & 0x800000 else 0)
-    return crc & 0xFFFFFF
+        crc = (crc << 8) & 0xFFFFFF ^ _CRC24[crc >> 16 ^ byte]
+    return crc
+
+
+def _step(crc: int) -> int:
+    for _ in range(8):
+        crc = crc << 1 ^ (0x1864CFB if crc & 0x800000 else 0)
+    return crc
+
+
+_CRC24 = [_step(byte << 16) for byte in range(256)]
 
 
 def _tag(head: int) -> int:

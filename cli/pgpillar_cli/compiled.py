@@ -20,6 +20,8 @@ from pgpillar_cli.place import Environment, Place
 NOWHERE = "/nonexistent/pgpillar"  # Salt's own directories; it needs none
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian"}  # what Jinja in pillar may count on
 
+LOADED: dict[str | None, object] = {}  # what stands in a text of YAML
+
 
 class Source(NamedTuple):
     """A file that Salt read: the YAML that Jinja left of it, and what that says."""
@@ -128,7 +130,7 @@ class Witness:
     def __getitem__(self, name: str) -> Callable:
         if name not in self.renderers:
             self._unread(complaints.no_renderer(name, self.renderers, self.file))
-        render = self._seal if name == "gpg" else self.renderers[name]
+        render = {"gpg": self._seal, "yaml": self._load}.get(name) or self.renderers[name]
 
         def rendered(data, *args, tmplpath, **more):
             file = self.place.relative(tmplpath)
@@ -147,6 +149,13 @@ class Witness:
             return made
 
         return rendered
+
+    def _load(self, data, *args, **more):
+        """A text is read once, however many nodes see it. Salt takes ``include`` out of it, and no more."""
+        text = _text(data)
+        if text not in LOADED:
+            LOADED[text] = self.renderers["yaml"](data, *args, **more)
+        return dict(LOADED[text]) if isinstance(LOADED[text], Mapping) else LOADED[text]
 
     def _seal(self, data, *args, tmplpath, **more):
         """Nothing is decrypted: what is told is to be the same for all, and few have the key."""
