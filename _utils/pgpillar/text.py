@@ -136,7 +136,8 @@ def _create_database(change: Change) -> str:
 
 
 def _move(what: str):
-    return lambda change: f"{what}: {change.detail[0] or 'none'} → {change.detail[1]}"
+    """From what to what; or, where it is not known from what, as in a plan without a server, only to what."""
+    return lambda change: f"{what}: {' → '.join(filter(None, change.detail))}"
 
 
 def _grantee(name: str) -> str:
