@@ -41,6 +41,7 @@ PACKAGES = {
     "python3-venv": Package("to build .venv", lambda: importlib.util.find_spec("ensurepip")),
     "postgresql": Package("for a private server", lambda: glob.glob("/usr/lib/postgresql/*/bin/initdb")),
     "pgbouncer": Package("for a private pooler", lambda: glob.glob("/usr/sbin/pgbouncer")),
+    "gnupg": Package("to encrypt passwords", lambda: shutil.which("gpg")),
 }
 
 
@@ -54,7 +55,7 @@ LEVELS = {
     "run": Level(("runtime.txt",), ()),
     "dev": Level(("runtime.txt", "cli.txt", "dev.txt"), ()),
     "demo": Level(("runtime.txt",), ("postgresql", "pgbouncer")),
-    "test": Level(("runtime.txt", "cli.txt", "dev.txt"), ("postgresql", "pgbouncer")),
+    "test": Level(("runtime.txt", "cli.txt", "dev.txt"), ("postgresql", "pgbouncer", "gnupg")),
 }
 
 COMMAND = f"""#!{VENV}/bin/python -I

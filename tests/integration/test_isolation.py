@@ -25,7 +25,7 @@ OWN = {  # whose passwords each minion is to see
     "wiki-1": {"wiki"},
     "stranger-1": set(),
 }
-VICTIM, ATTACKERS = "shop-1", ("reporting-1", "wiki-1", "stranger-1")
+VICTIM, ATTACKERS = "shop-1", ("reporting-1", "shop-1", "wiki-1", "stranger-1")
 SECRETS = {
     (environment, user): f"{environment}-{user}-{secrets.token_hex(8)}"
     for environment in ENVIRONMENTS
