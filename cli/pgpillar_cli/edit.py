@@ -113,10 +113,11 @@ class File:
         return inner
 
     def begin_with(self, shebang: str) -> None:
-        """See that a file that is new begins so. One that is there must do so already."""
+        """See that a file that is new begins so. One that is there must end with the same renderer already."""
+        *_, last = shebang.split("|")
         if self.is_new:
             self.head = shebang
-        elif not self.path.read_text().startswith(shebang):
+        elif not self.path.read_text().partition("\n")[0].endswith(f"|{last.strip()}"):
             fix = f"begin it with {shebang.strip()}, encrypt what is in it, and try again"
             raise EditError(f"{self.name} would hold an encrypted password that nothing decrypts; {fix}")
 

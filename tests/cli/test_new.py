@@ -295,3 +295,8 @@ def test_what_cannot_be_written_whole_is_not_written(fork, monkeypatch, fails):
 
     monkeypatch.setattr(edit.os, "replace", replace)
     assert "No space left on device" in fork.refused("new-database", "blog")
+
+
+def test_a_file_that_is_rendered_by_jinja_before_it_is_decrypted_is_fine(fork):
+    fork.replace("prod/secrets/postgresql-users/all.sls", "#!yaml|gpg\n", "#!jinja|yaml|gpg\n")
+    assert fork.done("new-database", "blog")[f"{PROD}/all.sls"]
