@@ -107,7 +107,7 @@ def changed(tree, path, value):
     return tree
 
 
-@pytest.mark.parametrize("path", places(RIGHT), ids=str)
+@pytest.mark.parametrize("path", list(places(RIGHT)), ids=str)
 def test_editor_and_code_agree_wherever_a_right_pillar_is_changed(path):
     for value in WRONG:
         tree = changed(RIGHT, path, value)
