@@ -20,6 +20,7 @@ pgpillar.make_way_for_new_code()
 
 from pgpillar import __version__, pillar, strangers, text  # noqa: E402
 from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.plan import destructive  # noqa: E402
 
 __virtualname__ = "pg_access"
 __func_alias__ = {"apply_": "apply"}
@@ -71,7 +72,8 @@ def clusters():
 
 def plan(cluster=None, saltenv="base"):
     """
-    What ``apply`` would change now, in words and as SQL with every secret hidden, and what could not be read.
+    What ``apply`` would change now, in words and as SQL with secrets hidden; what of it destroys or takes
+    away; and what could not be read.
 
     CLI Example:
 
@@ -83,6 +85,7 @@ def plan(cluster=None, saltenv="base"):
     with _live(cluster) as (execute, gateway, wanted):
         forecast = execute.preview(gateway, wanted, _fetcher(saltenv))
         told = {"changes": text.tree(forecast.changes), "sql": forecast.statements}
+        told["destructive"] = text.tree(destructive(forecast.changes))
         return {**told, "failures": forecast.failures}
 
 

@@ -82,6 +82,13 @@ def plan(current: Cluster, wanted: Cluster) -> list[Change]:
     return changes + [*_farewells(current, wanted)]
 
 
+def destructive(changes: Iterable[Change]) -> list[Change]:
+    """Those that destroy something, or take it from somebody. In a new database there is nothing to take."""
+    changes = [*changes]
+    new = {change.database for change in changes if change.kind == "create database"}
+    return [change for change in changes if change.destructive and change.database not in new]
+
+
 def _there(cluster: Cluster) -> Cluster:
     """Without what is absent, which a pillar names and no server holds."""
     roles = {name: role for name, role in cluster.roles.items() if role.state != ABSENT}

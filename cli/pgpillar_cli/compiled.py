@@ -46,13 +46,13 @@ class Compiler:
 
     def __init__(self, place: Place, environment: Environment):
         self.place, self.environment = place, environment
-        with _quietly():
+        with quietly():
             self.pillar = _Pillar(self._options(), {**GRAINS}, "", "base")
 
     def view(self, minion: str) -> View:
         """The pillar of a node. It may be wrong in any way: that is told among the findings."""
         witness = Witness(self.place)
-        with _quietly():
+        with quietly():
             try:
                 self.pillar.turn_to(minion, witness)
                 compiled = self.pillar.compile_pillar()
@@ -77,7 +77,7 @@ class Compiler:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Salt logs whole files where they cannot be rendered, and these hold secrets."""
     logging.disable(logging.CRITICAL)
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 import pgpillar
-from pgpillar_cli import check, new, plan, schema
+from pgpillar_cli import check, live, new, plan, schema
 from pgpillar_cli.place import Place, PlaceError
 
 
@@ -17,13 +17,15 @@ from pgpillar_cli.place import Place, PlaceError
 @click.pass_context
 def cli(context, directory):
     """PostgreSQL access from Salt pillar: what is wrong with it, and what an edit of it changes."""
+    if context.invoked_subcommand == live.live.name:
+        return  # it looks at servers, from wherever it is
     try:
         context.obj = Place.around(directory)
     except PlaceError as error:
         raise click.ClickException(str(error)) from None
 
 
-COMMANDS = (check.check, plan.plan, new.new_database, new.new_user, new.new_secret, schema.schema)
+COMMANDS = (check.check, plan.plan, live.live, new.new_database, new.new_user, new.new_secret, schema.schema)
 for command in COMMANDS:
     cli.add_command(command)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from pgpillar import edit, review
+from pgpillar import effect, review
 from pgpillar_cli import checkout, findings, formats, report, roles
 from pgpillar_cli.overview import Overview
 from pgpillar_cli.place import Environment, Place, PlaceError
@@ -41,7 +41,7 @@ def between(place: Place, base: str, names: Sequence[str]) -> Report:
         there = [one for one in old.all_environments() if one.name in after]
         before = _overviews(old, there) if not wrong else {}
         parts = [_part(name, before.get(name), one) for name, one in after.items()] if not wrong else []
-    return Report(base, commit, report.alike(parts), wrong)
+    return Report("plan", f"{base} at {commit[:10]}", report.alike(parts), wrong)
 
 
 def _overviews(place: Place, environments: Iterable[Environment]) -> dict[str, Overview]:
@@ -56,11 +56,11 @@ def _part(name: str, before: Overview | None, after: Overview) -> Part:
     old = before.review if before else review.Environment((), False)
     new = after.review
     clusters = {
-        cluster: edit.of_cluster(cluster, old.clusters.get(cluster), new.clusters.get(cluster))
+        cluster: effect.of_cluster(cluster, old.clusters.get(cluster), new.clusters.get(cluster))
         for cluster in sorted({*old.clusters, *new.clusters})
     }
     nodes = {
-        _label(minion, before, after): edit.of_node(old.nodes.get(minion), new.nodes.get(minion))
+        _label(minion, before, after): effect.of_node(old.nodes.get(minion), new.nodes.get(minion))
         for minion in sorted({*old.nodes, *new.nodes})
     }
     told = {cluster: one.told() for cluster, one in clusters.items() if any(one)}

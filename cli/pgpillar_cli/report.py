@@ -15,6 +15,7 @@ from pgpillar_cli import drawing, formats
 from pgpillar_cli.findings import Finding
 from pgpillar_cli.formats import counted, escaped
 
+NOTHING = {"plan": "nothing changes", "live": "nothing differs"}
 BESIDE = {  # what is told of a cluster beside its changes
     "way": "how it is reached",
     "refusals": "cannot be",
@@ -36,21 +37,25 @@ class Part:
 
 @dataclass(frozen=True)
 class Report:
-    """What a branch changes, or what is wrong with its pillar."""
+    """What changes, compared with something else, or what is wrong with pillar."""
 
-    base: str
-    commit: str
+    command: str
+    against: str
     parts: Sequence[Part]
     wrong: Sequence[Finding]
 
     @property
     def is_wrong(self) -> bool:
-        clusters = (cluster for part in self.parts for cluster in part.clusters.values())
-        return bool(self.wrong) or any(cluster["refusals"] for cluster in clusters)
+        return bool(self.wrong) or any(one.get("refusals") or one.get("failures") for one in self.clusters)
 
     @property
     def changes(self) -> bool:
-        return any(part.clusters or part.nodes or part.base_is_wrong for part in self.parts)
+        beside = any(part.nodes or part.base_is_wrong for part in self.parts)
+        return beside or any(one["changes"] or one.get("way") for one in self.clusters)
+
+    @property
+    def clusters(self) -> list[Mapping]:
+        return [cluster for part in self.parts for cluster in part.clusters.values()]
 
 
 def alike(parts: Iterable[Part]) -> list[Part]:
@@ -79,10 +84,10 @@ def write(told: Report, form: str) -> None:
 
 def headline(told: Report) -> str:
     """How much changes, in one line."""
-    clusters = [cluster for part in told.parts for cluster in part.clusters.values()]
     nodes = sorted({name for part in told.parts for name in part.nodes})
     reloads = f"pgbouncer reloads on {', '.join(nodes)}" if nodes else ""
-    return "pgpillar plan: " + ("; ".join(filter(None, [summary(clusters), reloads])) or "nothing changes")
+    words = "; ".join(filter(None, [summary(told.clusters), reloads]))
+    return f"pgpillar {told.command}: {words or NOTHING[told.command]}"
 
 
 def summary(clusters: Iterable[Mapping]) -> str:
@@ -118,8 +123,8 @@ def _pools(moves: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     return {f"pool {name}" if name else "settings": [*lines] for name, lines in moves.items()}
 
 
-def _cannot_be_compared(told: Report, part: Part) -> str:
-    return f"the pillar of {told.base} itself is wrong there, so nothing can be compared with it"
+def _cannot_be_compared(told: Report) -> str:
+    return f"the pillar of {told.against} is itself wrong, so nothing can be compared with it"
 
 
 # On the terminal
@@ -131,7 +136,7 @@ def _text(told: Report) -> None:
     for part in told.parts:
         where = " and ".join(part.environments)
         if part.base_is_wrong:
-            out.print(Text(f"{where}: {_cannot_be_compared(told, part)}", "yellow"))
+            out.print(Text(f"{where}: {_cannot_be_compared(told)}", "yellow"))
             formats.text(out, part.base_is_wrong)
         for name, cluster in part.clusters.items():
             draw(out, f"cluster {name} of {where}", cluster)
@@ -142,7 +147,8 @@ def _text(told: Report) -> None:
 
 def draw(out: Console, title: str, cluster: Mapping) -> None:
     """The changes of a cluster, what is told beside them, and the statements."""
-    out.print(drawing.tree(title, {**_marked(cluster), **told_beside(cluster)}))
+    found = {**_marked(cluster), **told_beside(cluster)}
+    out.print(drawing.tree(title if found else f"{title}: as pillar says", found))
     for statement in cluster["sql"]:
         out.print(Text(f"    {statement}", "dim"))
 
@@ -195,12 +201,12 @@ def _markdown(told: Report) -> None:
 
 def _blocks(told: Report) -> Iterator[Block]:
     yield Block(f"### {escaped(headline(told))}")
-    yield Block(f"Compared with `{told.base}` at `{told.commit[:10]}`.")
+    yield Block(f"Compared with {escaped(told.against)}.")
     for part in told.parts:
         where = " and ".join(part.environments)
         if part.base_is_wrong:
             items = map(formats.item, part.base_is_wrong)
-            yield Block(f"**{where}**: {escaped(_cannot_be_compared(told, part))}:\n", [*items])
+            yield Block(f"**{where}**: {escaped(_cannot_be_compared(told))}:\n", [*items])
         for name, cluster in part.clusters.items():
             yield from cluster_blocks(f"Cluster {name} of {where}", cluster)
         if part.nodes:
@@ -257,7 +263,7 @@ def _json(told: Report) -> None:
 
 def _github(told: Report) -> None:
     """One note for the whole, and one for each change that destroys or takes away."""
-    click.echo(f"::notice title=pgpillar plan::{formats.quoted(headline(told))}")
+    click.echo(f"::notice title=pgpillar {told.command}::{formats.quoted(headline(told))}")
     for part in told.parts:
         for name, cluster in part.clusters.items():
             title = formats.quoted(f"cluster {name} of {' and '.join(part.environments)}", ",:")

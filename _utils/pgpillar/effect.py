@@ -1,4 +1,4 @@
-"""What an edit of pillar does, told from the pillar before and after it, without a server."""
+"""The effect of an edit of pillar, told from the pillar before and after it, without a server."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pgpillar import sql, strangers, text
 from pgpillar.model import Cluster, Endpoint
 from pgpillar.node import Node, Pool
 from pgpillar.pillar import Declared
-from pgpillar.plan import Change, PlanError, plan
+from pgpillar.plan import Change, PlanError, destructive, plan
 
 HIDDEN = ("password", "ca")  # what of an endpoint is not shown
 OF_A_CLIENT = ("host", "port", "hostaddr", "discovery", "replicas", "sslmode", "ca", "ca_file")
 
 
-class Edit(NamedTuple):
+class Effect(NamedTuple):
     """What becomes of one cluster."""
 
     changes: tuple[Change, ...] = ()
@@ -36,24 +36,17 @@ class Edit(NamedTuple):
         }
 
 
-def destructive(changes: Iterable[Change]) -> list[Change]:
-    """Those that destroy something, or take it from somebody. In a new database there is nothing to take."""
-    changes = [*changes]
-    new = {change.database for change in changes if change.kind == "create database"}
-    return [change for change in changes if change.destructive and change.database not in new]
-
-
-def of_cluster(name: str, before: Declared | None, after: Declared | None) -> Edit:
+def of_cluster(name: str, before: Declared | None, after: Declared | None) -> Effect:
     """What an edit does to a cluster. One that pillar no longer names is left as it is."""
     old, new = (declared.cluster if declared else Cluster(name) for declared in (before, after))
     way = _moves(before and before.endpoint, after and after.endpoint)
     forgotten = strangers.forgotten(old, new)
     if after is None:
-        return Edit(way=("pillar no longer names it",), forgotten=forgotten)
+        return Effect(way=("pillar no longer names it",), forgotten=forgotten)
     try:
-        return Edit(tuple(plan(old, new)), (), tuple(way), forgotten)
+        return Effect(tuple(plan(old, new)), (), tuple(way), forgotten)
     except PlanError as error:
-        return Edit((), tuple(error.refusals), tuple(way), forgotten)
+        return Effect((), tuple(error.refusals), tuple(way), forgotten)
 
 
 def _moves(before: Endpoint | None, after: Endpoint | None) -> Iterator[str]:
