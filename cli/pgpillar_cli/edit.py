@@ -113,7 +113,7 @@ class File:
         return inner
 
     def begin_with(self, shebang: str) -> None:
-        """See that a file that is new begins so. One that is there must end with the same renderer already."""
+        """See that a new file begins so. One that is there must end with the same renderer already."""
         *_, last = shebang.split("|")
         if self.is_new:
             self.head = shebang
