@@ -71,6 +71,10 @@ schema: venv  ## write what pillar may hold into pillar/schema.json, for editors
 	@$(VENV)/pgpillar schema > pillar/schema.json.new
 	@mv pillar/schema.json.new pillar/schema.json
 
+.PHONY: examples
+examples: venv  ## write anew what the documentation shows of pgpillar
+	@$(VENV)/python -m devtools.pictures
+
 .PHONY: docs
 docs: venv  ## build the documentation in docs/_build
 	@$(VENV)/sphinx-build -q -W docs docs/_build

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT / "_utils")]
+sys.path[:0] = [str(ROOT / name) for name in ("docs/_ext", "_utils", "cli")]
 
 
 MODULES = ("pg_access", "pgbouncer", "node_secret", "pg_client")  # the execution and the state modules alike

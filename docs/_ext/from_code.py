@@ -6,12 +6,14 @@
 ``advice``           what pgpillar says to a complaint of the server or of libpq, from pgpillar.connect
 ``pillar-change``    pillar (before, ``---``, after), and what the plan from the one to the other is
 ``pillar-problems``  pillar, and what is said about it
+``command-help``     what a command of ``pgpillar`` says of itself
 ``:test:``           the name of a test, which must exist
 """
 
 import re
 from pathlib import Path
 
+import click
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -21,6 +23,7 @@ from pgpillar import access, connect, node, pillar, text
 from pgpillar.model import Cluster
 from pgpillar.plan import plan
 from pgpillar.shape import Either, ListOf, MapOf, Section
+from pgpillar_cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = {
@@ -189,6 +192,15 @@ class PillarProblems(FromCode):
         raise self.error("nothing is wrong with this pillar")
 
 
+class CommandHelp(FromCode):
+    required_arguments = 1
+
+    def lines(self):
+        command = cli.commands[self.arguments[0]]
+        with click.Context(command, info_name=f"pgpillar {command.name}", max_content_width=100) as context:
+            return literal(command.get_help(context))
+
+
 def declared(body):
     return pillar.read(completed(body))["main"].cluster if body.strip() else Cluster("main")
 
@@ -236,6 +248,7 @@ DIRECTIVES = {
     "advice": Advice,
     "pillar-change": PillarChange,
     "pillar-problems": PillarProblems,
+    "command-help": CommandHelp,
 }
 
 
