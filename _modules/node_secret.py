@@ -5,7 +5,11 @@ The passwords that the applications of this node use
 They are made on the node, one for each user, and never leave it: no function here returns one.
 """
 
-from pgpillar import node_secret
+import pgpillar
+
+pgpillar.make_way_for_new_code()
+
+from pgpillar import node_secret  # noqa: E402
 
 __virtualname__ = "node_secret"
 __func_alias__ = {"list_": "list"}
@@ -53,6 +57,19 @@ def make(user, directory=node_secret.DIRECTORY):
     """
     node_secret.make(user, directory)
     return True
+
+
+def mend(user, directory=node_secret.DIRECTORY):
+    """
+    Make a new password for a user that has none, or one that is no good. True where one was made.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 node_secret.mend shop_app
+    """
+    return node_secret.mend(user, directory)
 
 
 def forget(user, directory=node_secret.DIRECTORY):

@@ -8,8 +8,6 @@ only one, it need not be named. Nothing but ``apply`` writes.
 :depends: psycopg2 in Salt's own Python; the state ``postgresql.psycopg2`` puts it there
 """
 
-import importlib
-import importlib.util
 from contextlib import contextmanager
 
 from salt.exceptions import CommandExecutionError
@@ -18,7 +16,7 @@ import pgpillar
 
 pgpillar.make_way_for_new_code()
 
-from pgpillar import __version__, pillar, strangers, text  # noqa: E402
+from pgpillar import __version__, driver, pillar, strangers, text  # noqa: E402
 from pgpillar.model import Trouble  # noqa: E402
 from pgpillar.plan import destructive  # noqa: E402
 
@@ -53,8 +51,7 @@ def has_driver():
 
         salt db-admin-1 pg_access.has_driver
     """
-    importlib.invalidate_caches()
-    return importlib.util.find_spec("psycopg2") is not None
+    return driver.is_there()
 
 
 def clusters():
@@ -144,13 +141,10 @@ def _tree():
 @contextmanager
 def _live(cluster):
     """The engine, the way to a cluster, and what pillar wants of it. Trouble becomes Salt's own error."""
-    if not has_driver():
-        raise CommandExecutionError(
-            "psycopg2 is missing in Salt's own Python; apply the state postgresql.psycopg2 to put it there"
-        )
-    from pgpillar import connect, execute  # not at the top: they need psycopg2
-
     try:
+        driver.insist()
+        from pgpillar import connect, execute  # not at the top: they need psycopg2
+
         declared = _chosen(cluster, pillar.read(_tree()))
         with connect.gateway(declared.endpoint, f"pgpillar on {__grains__['id']}") as gateway:
             yield execute, gateway, declared.cluster

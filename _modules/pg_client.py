@@ -11,10 +11,14 @@ from contextlib import contextmanager
 
 from salt.exceptions import CommandExecutionError
 
-from pgpillar import client, discovery, keep, node, node_secret
-from pgpillar.files import Guard
-from pgpillar.model import Trouble
-from pgpillar.paths import Paths, file_name
+import pgpillar
+
+pgpillar.make_way_for_new_code()
+
+from pgpillar import client, discovery, keep, lock, node, node_secret  # noqa: E402
+from pgpillar.files import Guard  # noqa: E402
+from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.paths import Paths, file_name  # noqa: E402
 
 __virtualname__ = "pg_client"
 
@@ -61,7 +65,7 @@ def configure(root=""):
 
         salt app-1 pg_client.configure
     """
-    with _told():
+    with _told(), lock.held(Paths(root).lock):
         keeper = _keeper(root)
         faults = keeper.faults()
         keeper.mend()

@@ -7,15 +7,17 @@ Everything goes over its Unix socket, as the system user that pgbouncer runs as;
 :depends: psycopg2 in Salt's own Python; the state ``postgresql.psycopg2`` puts it there
 """
 
-import importlib
-import importlib.util
 from contextlib import contextmanager
 
 from salt.exceptions import CommandExecutionError
 
-from pgpillar import discovery, node, node_secret
-from pgpillar.model import Trouble
-from pgpillar.paths import Paths
+import pgpillar
+
+pgpillar.make_way_for_new_code()
+
+from pgpillar import discovery, driver, lock, node, node_secret  # noqa: E402
+from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.paths import Paths  # noqa: E402
 
 __virtualname__ = "pgbouncer"
 
@@ -129,7 +131,7 @@ def configure(root="", user=USER):
 
         salt app-1 pgbouncer.configure
     """
-    with _rollout(root, user) as rollout:
+    with lock.held(Paths(root).lock), _rollout(root, user) as rollout:
         changes = rollout.changes()
         if changes:
             rollout.run()
@@ -219,14 +221,10 @@ def _rollout(root, user):
 @contextmanager
 def _bouncer():
     """The part of the engine that needs psycopg2. Trouble, with files too, comes out as Salt's own error."""
-    importlib.invalidate_caches()
-    if importlib.util.find_spec("psycopg2") is None:
-        raise CommandExecutionError(
-            "psycopg2 is missing in Salt's own Python; the state postgresql.psycopg2 puts it there"
-        )
-    from pgpillar import bouncer
-
     try:
+        driver.insist()
+        from pgpillar import bouncer
+
         yield bouncer
     except (Trouble, OSError) as trouble:
         raise CommandExecutionError(str(trouble)) from None

@@ -39,7 +39,7 @@ def present(name, users=None, root=""):
         if __opts__["test"]:
             return {**ret, "result": None, "comment": "users would get a password on this node"}
         for user in ret["changes"]:
-            __salt__["node_secret.make"](user, directory)
+            __salt__["node_secret.mend"](user, directory)
     except (CommandExecutionError, OSError) as error:
         return {
             **ret,

@@ -24,7 +24,7 @@ from devtools.embedded import Failed
 DEBIAN = Path("/usr/lib/postgresql")
 SUPERUSER = "postgres"
 LONGEST_SOCKET = 107  # bytes of sun_path without its closing NUL
-HBA = ("local all all scram-sha-256", "hostssl all all 127.0.0.1/32 scram-sha-256")
+HBA = ("local all,replication all scram-sha-256", "hostssl all all 127.0.0.1/32 scram-sha-256")
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -153,6 +153,29 @@ class Server:
         self.hba()
         self._initdb()
         return self
+
+    def follow(self, primary):
+        """Make the server's directory as a replica of ``primary``, with a certificate of its CA."""
+        self.password = primary.password
+        self._make_directories()
+        self._take_note()
+        shutil.copytree(primary.ca.parent, self.ca.parent, dirs_exist_ok=True)
+        self.certify()
+        self.hba()
+        passfile = self.configuration / "pgpass"
+        tls.write(passfile, f"*:*:*:*:{self.password}\n".encode(), 0o600, self._owner)
+        way = {**primary.by_socket, "user": self.superuser, "passfile": passfile}
+        dsn = " ".join(f"{name}={_setting(value)}" for name, value in way.items())
+        self.data.mkdir(mode=0o700)
+        os.chown(self.data, *self._owner)
+        self._run(
+            "pg_basebackup", f"--dbname={dsn}", "--checkpoint=fast", "--no-sync", "--write-recovery-conf"
+        )
+        return self
+
+    def promote(self):
+        """Make a replica the primary of its own, and wait until it is."""
+        self._run("pg_ctl", "promote", "--wait", "--silent")
 
     def _make_directories(self):
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -8,9 +8,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / name) for name in ("docs/_ext", "_utils", "cli")]
 
 
-MODULES = ("pg_access", "pgbouncer", "node_secret", "pg_client")  # the execution and the state modules alike
-
-
 def load(kind, module):
     """Import Salt's module of this kind as the wheel calls it: both kinds have files of the same name."""
     name = f"pgpillar_salt.{kind}s.{module}"
@@ -19,9 +16,9 @@ def load(kind, module):
     spec.loader.exec_module(sys.modules[name])
 
 
-for module in MODULES:
-    load("module", module)
-    load("state", module)
+for kind in ("module", "state"):
+    for file in sorted((ROOT / f"_{kind}s").glob("*.py")):
+        load(kind, file.stem)
 
 import pgpillar  # noqa: E402  (found on the path that is set above)
 

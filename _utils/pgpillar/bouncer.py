@@ -97,7 +97,7 @@ class Installation:
 
     def write(self, name: str, texts: Mapping[str, str]) -> None:
         """Write a generation beside the live one."""
-        beside = self.path(f".{name}.{os.getpid()}")
+        beside = self.path(f".{name}.new")
         shutil.rmtree(beside, ignore_errors=True)
         files.make_directory(self.directory, self._guard(0o755))
         files.make_directory(self.path(""), self._guard(0o750))
@@ -109,7 +109,7 @@ class Installation:
 
     def switch(self, name: str) -> None:
         """Let ``live`` lead to a generation, and pgbouncer.ini to ``live``. Either is done in one step."""
-        beside = self.directory / f".live.{os.getpid()}"
+        beside = self.directory / ".live.new"
         beside.unlink(missing_ok=True)
         beside.symlink_to(Path("generations") / name)
         beside.replace(self.live)
@@ -120,9 +120,10 @@ class Installation:
 
     def tidy(self) -> None:
         """Remove generations that nobody needs, and what a run that was cut off left."""
-        kept = {self.current()}
-        others = sorted(self.path("").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in [path for path in others if path.name not in kept][KEPT - 1 :]:
+        others = [path for path in self.path("").iterdir() if path.name != self.current()]
+        whole = [path for path in others if not path.name.startswith(".")]
+        newest = sorted(whole, key=lambda path: path.stat().st_mtime, reverse=True)[: KEPT - 1]
+        for path in set(others) - set(newest):
             shutil.rmtree(path)
 
     def _include(self) -> str:

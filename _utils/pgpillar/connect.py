@@ -217,7 +217,7 @@ _CONNECTION_FAULTS = (
     (r"does not support SSL", "turn ssl on there; pgpillar does not fall back to plain text by itself"),
     (
         r"password authentication failed|no password supplied",
-        "mend clusters:…:admin:password in the secrets file of this minion",
+        "mend its password in the secrets file of this minion; or has its valid_until passed?",
     ),
     (r"Peer authentication failed", "name the right system user in clusters:…:admin:run_as"),
     (r"no pg_hba.conf entry|pg_hba.conf rejects", "let this address in there"),

@@ -24,18 +24,27 @@ def static(endpoint: Endpoint) -> Servers:
     return Servers(Place(endpoint.host, endpoint.port, endpoint.hostaddr), endpoint.replicas)
 
 
-def mined(endpoint: Endpoint, announced: Mapping[str, Mapping]) -> Servers:
+def mined(cluster: str, endpoint: Endpoint, announced: Mapping[str, Mapping]) -> Servers:
     """As the servers announce it in the Salt mine, each with its role. ``announced``: by minion."""
-    here = {minion: said for minion, said in announced.items() if said["port"] == endpoint.port}
-    primaries = [said for said in here.values() if not said["in_recovery"]]
+    primaries = {minion: said for minion, said in announced.items() if not said["in_recovery"]}
     if len(primaries) > 1:
-        names = ", ".join(sorted(minion for minion, said in here.items() if not said["in_recovery"]))
-        raise Trouble(f"more than one server of {endpoint.host} says that it is the primary: {names}")
-    primary = Place(endpoint.host, endpoint.port, primaries[0]["address"]) if primaries else None
-    replicas = sorted(
-        Place(said["host"], said["port"], said["address"]) for said in here.values() if said["in_recovery"]
+        raise Trouble(_rivals(cluster, primaries))
+    primary = next((_place(said, endpoint.host) for said in primaries.values()), None)
+    replicas = sorted(_place(said, said["host"]) for said in announced.values() if said["in_recovery"])
+    # Without a replica the primary stands in, so that a failover of two servers leaves no pool behind
+    return Servers(primary, tuple(replicas) or tuple(filter(None, [primary])))
+
+
+def _place(said: Mapping, host: str) -> Place:
+    return Place(host, said["port"], said["address"])
+
+
+def _rivals(cluster: str, primaries: Mapping[str, Mapping]) -> str:
+    told = " and ".join(f"{minion} (at {said['asked']})" for minion, said in sorted(primaries.items()))
+    return (
+        f"cluster {cluster!r} has more than one primary by the Salt mine: {told} said so;"
+        " stop the one that should not be, and take out what it said: salt-run cache.clear_mine tgt=MINION"
     )
-    return Servers(primary, tuple(replicas))
 
 
 def of_pools(node: Node, name: str, ask_mine: Callable) -> dict[str, Place]:
@@ -48,7 +57,8 @@ def _servers(cluster: str, endpoint: Endpoint, ask_mine: Callable) -> Servers:
     if endpoint.discovery == "static":
         return static(endpoint)
     if endpoint.discovery == "mine":
-        return mined(endpoint, ask_mine("*", f"{MINE}.{cluster}"))
+        asked = f"{MINE}.{cluster}"  # in a list, for a comma would make it two
+        return mined(cluster, endpoint, ask_mine(endpoint.minions, [asked], "list").get(asked, {}))
     raise Trouble(
         f"postgresql:clusters:{cluster}:discovery: {endpoint.discovery!r} is not there yet; take another"
     )
@@ -59,7 +69,8 @@ def server_of(pool: Pool, servers: Servers, node: str) -> Place:
     if pool.target == "primary":
         if servers.primary is None:
             raise Trouble(
-                f"no server of cluster {pool.cluster!r} says that it is the primary, for pool {pool.name!r}"
+                f"no server of cluster {pool.cluster!r} says in the Salt mine that it is the primary, for"
+                f" pool {pool.name!r}; does pg_server.announce stand in mine_functions of its minions?"
             )
         return servers.primary
     if not servers.replicas:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import secrets
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -48,7 +47,8 @@ def fault_of_guard(path: Path, guard: Guard) -> str | None:
 
 def write(path: Path, text: str, guard: Guard) -> None:
     """Put a file in its place in one step. Until then nobody else can read it."""
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
+    beside = path.with_name(f".{path.name[:100]}.new")
+    beside.unlink(missing_ok=True)  # left by a run that was killed
     try:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)

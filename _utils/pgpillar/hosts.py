@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pgpillar.model import Place
+from pgpillar.model import Place, Trouble
 
 BEGIN, END = "# pgpillar: begin", "# pgpillar: end"
 
 
 def wanted(servers: Iterable[Place]) -> dict[str, str]:
-    return {server.host: server.hostaddr for server in servers if server.hostaddr}
+    """The address of each name that has one given."""
+    found: dict[str, str] = {}
+    for server in servers:
+        if server.hostaddr and found.setdefault(server.host, server.hostaddr) != server.hostaddr:
+            addresses = f"{found[server.host]} and {server.hostaddr}"
+            raise Trouble(f"{server.host} would lead to {addresses}; give each server a name of its own")
+    return found
 
 
 def written(text: str) -> dict[str, str]:

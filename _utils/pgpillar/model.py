@@ -203,6 +203,7 @@ class Endpoint:
     wait_for_others: int = 300
     dumps: str = "/var/backups/pgpillar"
     discovery: str = "static"
+    minions: tuple[str, ...] = ()
     replicas: tuple[Place, ...] = ()
 
     @property

@@ -12,6 +12,7 @@ from pgpillar.model import PRESENT, Endpoint, Secret
 from pgpillar.pillar import ROOT, TREE, PillarError, Reader
 from pgpillar.shape import Notes, Path
 
+CONSOLE = "pgbouncer"
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 
 # Settings of pgbouncer that pillar does not give by this name, and where it says the same, or why it must not
@@ -19,6 +20,7 @@ ELSEWHERE = {
     "auth_file": "pgpillar keeps the passwords of this node itself",
     "auth_hba_file": "pgpillar says itself who may use which pool",
     "auth_type": "pgpillar says itself who may use which pool",
+    "dns_max_ttl": "a server's address is looked up whenever it is dialled",
     "listen_port": "say it in postgresql:pgbouncer:port",
     "logfile": "pgpillar says itself where it is",
     "pidfile": "pgpillar says itself where it is",
@@ -191,10 +193,12 @@ class _Pools:
             self.notes.add(path, "this is not set here", ELSEWHERE[setting])
 
     def _check_name(self, pool: Pool) -> None:
+        fix = f"name it, for example app: {{database: {pool.database}, user: {pool.user}}}"
         if not PLAIN.fullmatch(pool.name):
             takes = "pgbouncer takes letters, digits, '_', '.' and '-' in the name of a pool"
-            fix = f"name it, for example app: {{database: {pool.database}, user: {pool.user}}}"
             self.notes.add(ROOT / "pools", f"{takes}, not {pool.name!r}", fix)
+        if pool.name == CONSOLE:
+            self.notes.add(ROOT / "pools", f"{CONSOLE!r} is the name of pgbouncer's own console", fix)
 
     def _named(self, pools: Mapping[str, Pool]):
         for pool in pools.values():

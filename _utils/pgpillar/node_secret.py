@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import unquote
 
-from pgpillar import files
+from pgpillar import files, lock
 from pgpillar.files import Guard
 from pgpillar.model import Secret
 from pgpillar.paths import Paths, file_name
@@ -19,7 +19,8 @@ GUARD = Guard(0o600)
 def names(directory: str = DIRECTORY) -> list[str]:
     """The users that have a password on this node."""
     place = Path(directory)
-    return sorted(unquote(path.name) for path in place.iterdir()) if place.exists() else []
+    found = place.iterdir() if place.exists() else ()
+    return sorted(unquote(path.name) for path in found if not path.name.startswith("."))
 
 
 def fault(user: str, directory: str = DIRECTORY) -> str | None:
@@ -36,6 +37,15 @@ def make(user: str, directory: str = DIRECTORY) -> None:
     path = _path(user, directory)
     files.make_directory(path.parent, Guard(0o700))
     files.write(path, secrets.token_urlsafe(BYTES), GUARD)
+
+
+def mend(user: str, directory: str = DIRECTORY) -> bool:
+    """Make a password that is no good anew; two at once make one."""
+    with lock.held(Path(directory).parent / "lock"):
+        if not fault(user, directory):
+            return False
+        make(user, directory)
+        return True
 
 
 def read(user: str, directory: str = DIRECTORY) -> Secret:

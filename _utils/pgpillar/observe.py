@@ -34,6 +34,14 @@ def read(gateway: Gateway, wanted: Cluster) -> Sight:
         return read_on(connection, gateway, wanted)
 
 
+def is_replica(gateway: Gateway) -> bool:
+    """Whether the server follows another, by its own words."""
+    opened, telling = closing(gateway.open()), _failing_well(gateway.endpoint.host)
+    with opened as connection, telling, connection.cursor() as cursor:
+        cursor.execute("select pg_is_in_recovery()")
+        return cursor.fetchone()[0]
+
+
 def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
     """The same, beginning on a connection that is open already."""
     leaving = [name for name, role in wanted.roles.items() if role.state == ABSENT]

@@ -27,6 +27,7 @@ _PLACES = {
     "sockets": "/var/run/postgresql",
     "log": "/var/log/postgresql/pgbouncer.log",
     "pid": "/var/run/postgresql/pgbouncer.pid",
+    "lock": "/var/lib/pgpillar/lock",
     "secrets": "/var/lib/pgpillar/secrets",
     "clients": "/etc/pgpillar/clients",
     "certs": "/etc/ssl/certs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from pgpillar import scram
@@ -20,7 +21,6 @@ DEFAULTS = {
     "default_pool_size": "20",
     "ignore_startup_parameters": "extra_float_digits",
     "server_login_retry": "1",
-    "dns_max_ttl": "5",
     "log_connections": "0",
     "log_disconnections": "0",
 }
@@ -69,6 +69,7 @@ def settings_of(node: Node, place: Home) -> dict[str, str]:
     """Every setting that is written: defaults, then pillar's, then those that are pgpillar's own business."""
     ours = {
         "auth_type": "hba",
+        "dns_max_ttl": "0",  # who dials a server looks up its address, so that a new one is found at once
         "auth_file": f"{place.files}/{USERLIST}",
         "auth_hba_file": f"{place.files}/{HBA}",
         "listen_port": str(place.port),
@@ -144,6 +145,13 @@ def moved_pools(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     return sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
 
 
+def astray(wanted: Mapping[str, str], servers: Iterable[Mapping]) -> set[str]:
+    """The pools that have, by SHOW SERVERS, a connection to another address than wanted, and keep it."""
+    kept = [row for row in servers if row["state"] != "new" and not row["close_needed"]]
+    addresses = {pool: str(ip_address(address)) for pool, address in wanted.items()}
+    return {row["database"] for row in kept if row["addr"] != addresses.get(row["database"], row["addr"])}
+
+
 def difference(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, dict]:
     """What changes from one generation to the next, without a secret in it."""
     if old and _without_paths(old) == _without_paths(new):
@@ -194,6 +202,12 @@ def _pool_lines(texts: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {name: dict(_PAIR.findall(value)) for name, value in _section(texts, "databases")}
 
 
+def port(texts: Mapping[str, str]) -> int | None:
+    """The port that these files have pgbouncer listen on."""
+    written = _setting_lines(texts).get("listen_port")
+    return int(written) if written else None
+
+
 _OF_A_GENERATION = ("auth_file", "auth_hba_file", "server_tls_ca_file")
 
 
@@ -222,10 +236,16 @@ def deviations(node: Node, servers: Mapping[str, Place], place: Home, databases,
             for key, value in wanted.items()
             if str(row.get(key)) != str(value)
         ]
-    for name, value in settings_of(node, place).items():
-        if not _same(settings.get(name), value):
-            faults.append(f"{name} is {settings.get(name)!r}, not {value!r}")
-    return faults
+    return faults + differing(node, place, {name: settings.get(name) for name in settings_of(node, place)})
+
+
+def differing(node: Node, place: Home, shown: Mapping[str, str | None]) -> list[str]:
+    """Of the settings that are shown, those that are not as written."""
+    return [
+        f"{name} is {shown[name]!r}, not {value!r}"
+        for name, value in settings_of(node, place).items()
+        if name in shown and not _same(shown[name], value)
+    ]
 
 
 def _shown(pool: Pool, server: Place) -> dict[str, object]:

@@ -140,6 +140,11 @@ CLUSTER = Section(
         "discovery": Key(
             Choice("static", "mine", "consul"), "where its primary and replicas are found", "static"
         ),
+        "minions": Key(
+            ListOf(Text("a minion id"), alone=True),
+            "the minions of its servers, where discovery is mine; no other is believed",
+            (),
+        ),
         "replicas": Key(ListOf(REPLICA), "its replicas, where discovery is static", ()),
         "max_connections": Key(
             Number(1, 262143), "how many connections each of its servers takes; check adds up the pools"
@@ -518,6 +523,7 @@ class Reader:
         socket = (entry["host"] or "").startswith("/")
         self._check_tls(entry, path, socket)
         self._check_home(name, admin)
+        self._check_discovery(entry, path)
         for role in (r for r in self.roles if r == admin["user"]):
             self.notes.add(
                 self._role_path(role), f"{role!r} is the admin of cluster {name!r}", "choose another name"
@@ -525,6 +531,11 @@ class Reader:
         keys = {field.name for field in dataclasses.fields(Endpoint)} & set(CLUSTER.keys)
         replicas = tuple(Place(**replica) for replica in entry["replicas"])
         return Endpoint(**{**{key: entry[key] for key in keys}, "replicas": replicas}, **admin)
+
+    def _check_discovery(self, entry: Mapping, path: Path) -> None:
+        if entry["discovery"] == "mine" and not entry["minions"]:
+            message = "any minion could say in the mine that it is a server of this cluster"
+            self.notes.add(path / "minions", message, "name the minions of its servers")
 
     def _check_home(self, cluster: str, admin: Mapping) -> None:
         home = admin["database"]

@@ -41,7 +41,7 @@ class Rollout:
         self.old_addresses = hosts.written(self._hosts())
         self.old = installation.texts()
         self.hides = "SCRAM-SHA-256$" in self.old.get(USERLIST, "")
-        self.console = Console(paths.sockets, wanted.node.port, installation.user)
+        self.console = Console(paths.sockets, pgbouncer.port(self.old) or wanted.node.port, installation.user)
 
     def generation(self, hide: bool) -> tuple[str, dict[str, str]]:
         """The name of a generation, and its files. They hold the name, so that the console tells it."""
@@ -53,15 +53,29 @@ class Rollout:
 
     def changes(self) -> dict:
         """What would change, without a secret in it."""
+        self._insist_on_reload()
         _, texts = self.generation(self.hides)
         changes = pgbouncer.difference(self.old, texts)
         if moved := pgbouncer.compared(self.old_addresses, self.addresses):
             changes["addresses"] = moved
         if not changes and not self.installation.is_sound():
             changes["files"] = "mended"
-        if not changes and self.console.is_up and not self._is_in_force(self.installation.current()):
+        if not changes and self.console.is_up and not self._is_taken_up():
             changes["running"] = "reloaded"
         return changes
+
+    def _insist_on_reload(self) -> None:
+        """Refuse what a pgbouncer that runs takes up only when it is started anew."""
+        rows = self.console.ask("SHOW CONFIG") if self.console.is_up else []
+        fixed = {row["key"]: row["value"] for row in rows if row["changeable"] == "no"}
+        if stuck := pgbouncer.differing(self.wanted.node, self._place(""), fixed):
+            raise BouncerError(
+                f"these settings take a restart, which cuts every client: {'; '.join(stuck)};"
+                " stop pgbouncer (systemctl stop pgbouncer) and apply this again, which starts it with them"
+            )
+
+    def _is_taken_up(self) -> bool:
+        return self._is_in_force(self.installation.current()) and not self._astray()
 
     def _is_in_force(self, name: str | None) -> bool:
         return name is not None and f"/{name}/" in self.console.settings()["auth_file"]
@@ -124,13 +138,18 @@ class Rollout:
     def _changed_pools(self) -> list[Pool]:
         """The pools that are to be tried: what leads to them is new."""
         changed = pgbouncer.changed_pools(self.old, self.generation(self.hides)[1], self.wanted.node)
-        moved = {name for name, address in self.addresses.items() if self.old_addresses.get(name) != address}
-        servers = self.wanted.servers
-        return changed + [
-            pool
-            for pool in self.wanted.node.pools.values()
-            if servers[pool.name].host in moved and pool not in changed
-        ]
+        moved = [self.wanted.node.pools[name] for name in sorted(self._led_elsewhere())]
+        return changed + [pool for pool in moved if pool not in changed]
+
+    def _led_elsewhere(self) -> set[str]:
+        """The pools whose server's name has another address than before."""
+        moved = pgbouncer.compared(self.old_addresses, self.addresses)
+        return {pool for pool, server in self.wanted.servers.items() if server.host in moved}
+
+    def _astray(self) -> set[str]:
+        """The pools that keep connections to another address than they are to have."""
+        wanted = {pool: server.hostaddr for pool, server in self.wanted.servers.items() if server.hostaddr}
+        return pgbouncer.astray(wanted, self.console.ask("SHOW SERVERS")) if wanted else set()
 
     def _direct_failures(self, pools: list[Pool]) -> dict[str, str]:
         """Where a login without pgbouncer fails. It says why, at once, which pgbouncer does not."""
@@ -168,12 +187,17 @@ class Rollout:
         except BouncerError as error:
             if before and before != name:
                 self.installation.switch(before)
-                self.console.ask("RELOAD")
+                self._reload_if_up()
             raise BouncerError(
                 f"pgbouncer did not take up the new files, so the old ones are back: {error}"
             ) from None
-        for pool in pgbouncer.moved_pools(self.old, self.installation.texts()):
-            self.console.ask(f"RECONNECT {pool}")
+        moved = pgbouncer.moved_pools(self.old, self.installation.texts())
+        for pool in sorted({*moved, *self._led_elsewhere(), *self._astray()}):
+            self.console.ask(f'RECONNECT "{pool}"')
+
+    def _reload_if_up(self) -> None:
+        if self.console.is_up:
+            self.console.ask("RELOAD")
 
     def _compare(self, name: str) -> None:
         place = self._place(str(self.installation.path(name)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import re
@@ -11,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
@@ -24,6 +25,7 @@ from pgpillar.pgbouncer import INI, Home
 from pgpillar.shape import nearest
 
 PROGRAM = "/usr/sbin/pgbouncer"
+PREFIX = "pgpillar-trial-"
 PATIENCE = 5  # seconds to come up, and to log in
 LOGINS = 8
 
@@ -68,33 +70,50 @@ class Trial:
         """What keeps pgbouncer from the pool's server, by its log."""
         log = _log(self.directory)
         closed = [f"{why} at {where}" for where, why in re.findall(_CLOSED.format(re.escape(pool.name)), log)]
-        if not closed:
-            return None
-        advice = [_SEVERAL] if "connect failed" in closed[-1] else re.findall(_TLS, log)
-        return f"pgbouncer came no further than: {'; '.join(dict.fromkeys(closed + advice))}"
+        advice = [_SEVERAL] if "connect failed" in "".join(closed) else re.findall(_TLS, log)
+        reasons = "; ".join(dict.fromkeys(closed + advice))
+        return f"pgbouncer came no further than: {reasons}" if reasons else None
 
 
 @contextmanager
 def instance(texts: Callable[[Home], Mapping[str, str]], user: str) -> Iterator[Trial]:
     """A scratch instance on these files, for as long as it is needed."""
-    directory = Path(tempfile.mkdtemp(prefix="pgpillar-", dir="/tmp"))
+    _tidy()
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     account = pwd.getpwnam(user) if os.geteuid() == 0 else None
     try:
-        place = Home(
-            str(directory), str(directory), str(directory / "log"), str(directory / "pid"), 6432, False
-        )
-        for name, text in texts(place).items():
-            _write(directory / name, text, account)
-        if account:
-            os.chown(directory, account.pw_uid, account.pw_gid)
-        process = _start(directory, account)
-        try:
-            yield Trial(directory, _wait(process, directory, user))
-        finally:
-            process.terminate()
-            process.wait()
+        with _held(directory):
+            place = Home(
+                str(directory), str(directory), str(directory / "log"), str(directory / "pid"), 6432, False
+            )
+            for name, text in texts(place).items():
+                _write(directory / name, text, account)
+            if account:
+                os.chown(directory, account.pw_uid, account.pw_gid)
+            with _running(directory, account) as process:
+                yield Trial(directory, _wait(process, directory, user))
     finally:
         shutil.rmtree(directory)
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """A lock on a directory. It goes with whoever holds it, and an error says that somebody does."""
+    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
+
+
+def _tidy() -> None:
+    """Remove what a trial that was killed has left, passwords among it."""
+    for directory in Path("/tmp").glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - directory.stat().st_mtime > PATIENCE:  # a younger one may not be held yet
+                with _held(directory):
+                    shutil.rmtree(directory)
 
 
 def _write(path: Path, text: str, account) -> None:
@@ -104,11 +123,19 @@ def _write(path: Path, text: str, account) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
-def _start(directory: Path, account) -> subprocess.Popen:
+@contextmanager
+def _running(directory: Path, account) -> Iterator[subprocess.Popen]:
+    """pgbouncer, which ends with us, however that may be."""
     who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+    command = ["setpriv", "--pdeathsig", "KILL", PROGRAM, str(directory / INI)]
     with open(directory / "said", "wb") as said:
         streams = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([PROGRAM, str(directory / INI)], cwd="/", **streams, **who)
+        process = subprocess.Popen(command, cwd="/", **streams, **who)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen, directory: Path, user: str) -> Console:

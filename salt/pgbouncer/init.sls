@@ -8,6 +8,15 @@ include:
 pgbouncer installed:
   pkg.installed:
     - name: pgbouncer
+
+# The package starts it on settings of its own, some of which no reload can change
+pgbouncer stopped once it is installed:
+  service.dead:
+    - name: pgbouncer
+    - onchanges:
+      - pkg: pgbouncer installed
+    - require_in:
+      - pgbouncer: pgbouncer configured
 {% endif %}
 
 pgbouncer passwords:

@@ -248,3 +248,30 @@ def test_a_server_that_cannot_start_says_why(place, newest):
 def test_settings_may_hold_quotes_and_backslashes(place, newest):
     with postgres.Server(place / "server", newest, settings={"cluster_name": r"it's \n"}) as server:
         assert one(server, "SHOW cluster_name") == r"it's \n"
+
+
+@pytest.fixture
+def pair(place):
+    """A primary and its streaming replica, by the programs of Debian: npm's have no pg_basebackup."""
+    bindir = next(filter(None, map(postgres.installed, reversed(postgres.majors()))))
+    primary = postgres.Server(place / "primary", bindir, settings=postgres.FAST)
+    replica = postgres.Server(place / "replica", bindir, settings=postgres.FAST)
+    try:
+        yield primary.create().start(), replica.follow(primary).start()
+    finally:
+        replica.remove()
+        primary.remove()
+
+
+def test_a_replica_follows_its_primary_until_it_is_promoted(pair):
+    primary, replica = pair
+    primary.query("CREATE TABLE what (id int)")
+    postgres.wait_for(lambda: one(replica, "SELECT to_regclass('what')"), "the replica does not follow")
+    assert one(replica, "SELECT pg_is_in_recovery()")
+    replica.promote()
+    assert not one(replica, "SELECT pg_is_in_recovery()")
+
+
+def test_a_replica_is_verified_by_the_authority_of_its_primary(pair):
+    primary, replica = pair
+    assert one(replica, "SELECT 1", over="tls", sslrootcert=str(primary.ca)) == 1

@@ -79,7 +79,7 @@ def test_a_hosted_admin_may_use_the_socket(hosted):
 def test_a_wrong_password_is_said_to_be_one(with_password):
     with_password.admin["password"] = "wrong"
     with pytest.raises(
-        ClusterError, match=r"password authentication failed .*mend clusters:…:admin:password"
+        ClusterError, match=r"password authentication failed .*mend its password in the secrets file"
     ):
         with_password.attempt(users=["shop"])
 

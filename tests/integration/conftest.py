@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).parents[2]
+PATIENCE = 120  # seconds that a call may take on a machine that is busy
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +61,7 @@ def minion(request, master):
 @pytest.fixture
 def call(master, minion):
     """Run a function on the minion, from the master, and give what it returned."""
-    client = master.salt_cli()
+    client = master.salt_cli(timeout=PATIENCE)
 
     def run(*arguments, **options):
         return client.run(*arguments, minion_tgt=minion.id, **options).data

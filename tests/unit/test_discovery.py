@@ -5,7 +5,13 @@ import pytest
 from pgpillar import discovery, node
 from pgpillar.model import Place, Trouble
 
-PRIMARY = {"host": "a.example.internal", "address": "192.0.2.1", "port": 5432, "in_recovery": False}
+PRIMARY = {
+    "host": "a.example.internal",
+    "address": "192.0.2.1",
+    "port": 5432,
+    "in_recovery": False,
+    "asked": "noon",
+}
 REPLICA = {"host": "b.example.internal", "address": "192.0.2.2", "port": 5432, "in_recovery": True}
 OTHER = {"host": "c.example.internal", "address": "192.0.2.3", "port": 5432, "in_recovery": True}
 HOST = "db.example.internal"
@@ -14,7 +20,7 @@ HOST = "db.example.internal"
 def a_node(target="primary", **cluster):
     return node.read(
         {
-            "clusters": {"main": {"host": HOST, **cluster}},
+            "clusters": {"main": {"host": HOST, "minions": "db-0", **cluster}},
             "databases": {"shop": "shop"},
             "users": {"shop": {"password": "p"}},
             "pools": {"shop": {"database": "shop", "user": "shop", "target": target}},
@@ -27,9 +33,10 @@ def place(wanted, mine=None, name="app-1"):
 
 
 def announced(*said):
-    def ask(target, function):
-        assert (target, function) == ("*", "postgresql.main")
-        return {f"db-{number}": one for number, one in enumerate(said)}
+    def ask(target, functions, kind):
+        assert (target, functions, kind) == (("db-0",), ["postgresql.main"], "list")
+        told = {f"db-{number}": one for number, one in enumerate(said)}
+        return {"postgresql.main": told} if told else {}
 
     return ask
 
@@ -60,26 +67,35 @@ def test_replicas_that_announce_themselves():
     assert found == {"192.0.2.2", "192.0.2.3"}
 
 
-def test_a_server_on_another_port_is_of_another_cluster():
-    elsewhere = {**REPLICA, "port": 5433, "in_recovery": False}
-    assert place(a_node(discovery="mine"), announced(elsewhere, PRIMARY)).hostaddr == "192.0.2.1"
+def test_a_server_is_where_it_says():
+    elsewhere = {**PRIMARY, "port": 5433}
+    assert place(a_node(discovery="mine"), announced(elsewhere)) == Place(HOST, 5433, "192.0.2.1")
 
 
+def test_the_primary_stands_in_for_replicas_that_are_gone():
+    assert place(a_node("replica", discovery="mine"), announced(PRIMARY)) == Place(HOST, 5432, "192.0.2.1")
+
+
+NO_PRIMARY = (
+    "no server of cluster 'main' says in the Salt mine that it is the primary, for pool 'shop';"
+    " does pg_server.announce stand in mine_functions of its minions?"
+)
 REFUSALS = {
     "two primaries": (
         a_node(discovery="mine"),
-        announced(PRIMARY, {**OTHER, "in_recovery": False}),
-        "more than one server of db.example.internal says that it is the primary: db-0, db-1",
+        announced(PRIMARY, {**PRIMARY, "asked": "one"}),
+        "cluster 'main' has more than one primary by the Salt mine: db-0 (at noon) and db-1 (at one) said so;"
+        " stop the one that should not be, and take out what it said: salt-run cache.clear_mine tgt=MINION",
     ),
     "no primary": (
         a_node(discovery="mine"),
         announced(REPLICA),
-        "no server of cluster 'main' says that it is the primary, for pool 'shop'",
+        NO_PRIMARY,
     ),
     "nobody": (
         a_node(discovery="mine"),
         announced(),
-        "no server of cluster 'main' says that it is the primary, for pool 'shop'",
+        NO_PRIMARY,
     ),
     "no replica": (
         a_node("replica"),

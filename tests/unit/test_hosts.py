@@ -1,10 +1,11 @@
 """The part of the hosts file that is ours, and all the rest that is not."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pgpillar import hosts
-from pgpillar.model import Place
+from pgpillar.model import Place, Trouble
 
 NAMES = st.dictionaries(
     st.from_regex(r"[a-z][a-z0-9.-]{0,20}", fullmatch=True),
@@ -17,6 +18,12 @@ LINES = st.text(alphabet=st.sampled_from("ab1 .:#\t\n"), max_size=60)
 def test_only_servers_with_an_address_to_dial_stand_there():
     servers = [Place("a", 5432, "192.0.2.1"), Place("b"), Place("a", 5433, "192.0.2.1")]
     assert hosts.wanted(servers) == {"a": "192.0.2.1"}
+
+
+def test_a_name_with_two_addresses_is_refused():
+    with pytest.raises(Trouble) as caught:
+        hosts.wanted([Place("a", 5432, "192.0.2.1"), Place("a", 5432, "192.0.2.2")])
+    assert str(caught.value) == "a would lead to 192.0.2.1 and 192.0.2.2; give each server a name of its own"
 
 
 def test_our_part_comes_first_for_the_first_line_of_a_name_counts():

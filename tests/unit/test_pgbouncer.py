@@ -48,7 +48,7 @@ def test_the_files_of_a_node():
         "auth_hba_file = /etc/pgbouncer/generations/x/hba.conf\n"
         "auth_type = hba\n"
         "default_pool_size = 20\n"
-        "dns_max_ttl = 5\n"
+        "dns_max_ttl = 0\n"
         "ignore_startup_parameters = extra_float_digits\n"
         "listen_addr = 127.0.0.1\n"
         "listen_port = 6432\n"
@@ -266,7 +266,7 @@ SHOWN = {
     ),
     "a pool too many": ({"databases": {"old": ROW}}, ["pool 'old' is still there"]),
     "a setting": ({"settings": {"pool_mode": "session"}}, ["pool_mode is 'session', not 'transaction'"]),
-    "no setting": ({"settings": {"dns_max_ttl": None}}, ["dns_max_ttl is None, not '5'"]),
+    "no setting": ({"settings": {"dns_max_ttl": None}}, ["dns_max_ttl is None, not '0'"]),
     "another generation": (
         {"settings": {"auth_file": "/old"}},
         ["auth_file is '/old', not '/etc/pgbouncer/generations/x/userlist.txt'"],

@@ -144,6 +144,11 @@ FAULTS = {
         " 'a shop';"
         " name it, for example app: {database: a shop, user: shop_app}",
     ),
+    "the name of the console": (
+        {"databases": {"pgbouncer": "shop_app"}, "users": APP},
+        "postgresql:pools: 'pgbouncer' is the name of pgbouncer's own console;"
+        " name it, for example app: {database: pgbouncer, user: shop_app}",
+    ),
     "a line break": (
         {
             "databases": {"a\nb": "shop_app"},

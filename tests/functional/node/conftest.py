@@ -1,5 +1,6 @@
 """App nodes: each has a directory that stands for /, a minion, and a pgbouncer on what the states wrote."""
 
+import copy
 import os
 import pwd
 import shutil
@@ -162,3 +163,19 @@ def running(node, shop):
     node.converge(shop)
     node.start()
     return node
+
+
+@pytest.fixture
+def calm(running):
+    """A node at work, whose client must see no error whatever the test does."""
+    with running.steady_client() as errors:
+        yield running
+    assert errors == []
+
+
+@pytest.fixture
+def with_wiki(shop, cluster):
+    """The pillar once the node has a second user."""
+    tree = copy.deepcopy(shop)
+    tree["users"]["wiki"] = {"password": cluster.passwords["wiki"]}
+    return tree

@@ -1,34 +1,16 @@
 """What does not work is never put in place, and clients of the pools that work notice nothing."""
 
-import copy
 import re
 
 import psycopg2
 import pytest
 
 from devtools import tls
-from devtools.postgres import HBA
+from devtools.postgres import free_port
 from pgpillar import pgbouncer, scram, trial
 from pgpillar.pgbouncer import INI, USERLIST
-from tests.functional.conftest import HOST
 from tests.functional.minions import restarted
 from tests.functional.node.conftest import USER
-
-
-@pytest.fixture
-def calm(running):
-    """A node at work, whose client must see no error whatever the test does."""
-    with running.steady_client() as errors:
-        yield running
-    assert errors == []
-
-
-@pytest.fixture
-def with_wiki(shop, cluster):
-    """The pillar once the node has a second user."""
-    tree = copy.deepcopy(shop)
-    tree["users"]["wiki"] = {"password": cluster.passwords["wiki"]}
-    return tree
 
 
 def test_a_new_pool_comes_in(calm, with_wiki):
@@ -57,12 +39,30 @@ def test_a_value_that_pgbouncer_refuses_stays_out(calm, shop):
 
 def test_a_setting_that_keeps_pgbouncer_from_the_server_is_told_by_its_log(calm, shop):
     said = calm.refused({**shop, "pgbouncer": {"settings": {"server_tls_protocols": "tlsv1.0"}}})
-    assert re.search(r"came no further than: .* at 127.0.0.1:.*TLS handshake error", said)
+    assert re.search("pgbouncer came no further than: .*TLS handshake error", said)
 
 
 def test_a_setting_is_changed_while_clients_are_at_work(calm, shop):
     calm.converge({**shop, "pgbouncer": {"settings": {"default_pool_size": 7}}})
     assert calm.console.settings()["default_pool_size"] == "7"
+
+
+def test_a_setting_that_takes_a_restart_is_said_and_not_claimed(calm, shop):
+    tree = {**shop, "pgbouncer": {"settings": {"listen_addr": "127.0.0.2", "default_pool_size": 7}}}
+    for test in (True, False):
+        state = calm.apply(tree, test)["pgbouncer.configured"]
+        assert (state["result"], state["changes"]) == (False, {})
+        assert "take a restart, which cuts every client: listen_addr is '127.0.0.1', not" in state["comment"]
+    assert calm.console.settings()["default_pool_size"] == "20"
+
+
+def test_what_takes_a_restart_is_there_after_one(running, shop):
+    before, running.port = running.port, free_port()
+    assert f"listen_port is '{before}', not '{running.port}'" in running.refused(shop)
+    running.stop()
+    running.converge(shop)
+    running.start()
+    assert running.query("select 1") == [(1,)]
 
 
 def test_an_authority_that_did_not_sign_the_server_stays_out(calm, shop, tmp_path):
@@ -149,68 +149,6 @@ def test_a_full_disk_leaves_what_there_was(calm, shop, monkeypatch):
     calm.converge(tree)
 
 
-@pytest.fixture
-def led(own_etc, shop):
-    """A node whose hosts file alone knows the server's name; gives that file."""
-    file = own_etc.root / "etc/hosts"
-    file.write_text("127.0.0.1 localhost\n")
-    shop["clusters"]["main"] |= {"host": HOST, "hostaddr": "127.0.0.1"}
-    assert own_etc.converge(shop)["pgbouncer.configured"]["addresses"] == {HOST: "new"}
-    own_etc.start()
-    return file
-
-
-LED = f"# pgpillar: begin\n127.0.0.1 {HOST}\n# pgpillar: end\n127.0.0.1 localhost\n"
-
-
-def test_an_address_to_dial_stands_in_the_hosts_file(led, node, shop):
-    assert led.read_text() == LED
-    assert node.query("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [(True,)]
-    assert node.converge(shop) == {}
-
-
-def test_an_address_where_no_server_is_stays_out(led, node, shop):
-    shop["clusters"]["main"]["hostaddr"] = "127.0.0.9"
-    assert "pool 'shop'" in node.refused(shop)
-    assert led.read_text() == LED
-
-
-@pytest.fixture
-def twofold(cluster):
-    """A second address of the server."""
-    cluster.server.hba((*HBA, "hostssl all all 127.0.0.2/32 scram-sha-256"))
-    with restarted(cluster.server, listen_addresses="127.0.0.1,127.0.0.2"):
-        yield "127.0.0.2"
-    cluster.server.hba()
-
-
-def test_an_address_goes_back_with_what_it_came_with(led, twofold, node, shop):
-    """The server is there as well, and the setting beside it does not work."""
-    shop["clusters"]["main"]["hostaddr"] = twofold
-    shop["pgbouncer"] = {"settings": {"pool_mode": "sometimes"}}
-    assert "pool_mode" in node.refused(shop)
-    assert led.read_text() == LED
-
-
-def test_a_name_that_needs_no_address_any_more_is_left_to_others(led, node, shop):
-    others = f"127.0.0.1 localhost {HOST}\n"
-    led.write_text(LED.replace("127.0.0.1 localhost\n", others))
-    del shop["clusters"]["main"]["hostaddr"]
-    assert node.converge(shop)["pgbouncer.configured"] == {"addresses": {HOST: "gone"}}
-    assert led.read_text() == others
-    assert node.query("select 1") == [(1,)]
-
-
-def test_an_address_of_a_name_that_refuses_is_told(own_etc, shop):
-    """pgbouncer 1.18 goes on to the next address by itself; 1.24 does not."""
-    (own_etc.root / "etc/hosts").write_text(f"127.0.0.9 {HOST}\n127.0.0.1 {HOST}\n")
-    shop["clusters"]["main"]["host"] = HOST
-    port = shop["clusters"]["main"]["port"]
-    state = own_etc.apply(shop)["pgbouncer.configured"]
-    told = f"pool 'shop': pgbouncer came no further than: connect failed at 127.0.0.9:{port}; "
-    assert state["result"] or told in state["comment"]
-
-
 def test_a_password_stands_in_plain_text_only_where_a_verifier_does_not_work(running):
     """Tried here on the live files, apart from the code that decides it."""
     live = {name: (running.root / "etc/pgbouncer/live" / name).read_text() for name in pgbouncer.FILES}
@@ -254,3 +192,48 @@ def test_any_password_passes_through_a_pool(node, cluster, shop, password):
     node.converge({**shop, **tree})
     node.start()
     assert node.query("select current_user", "shop", "shop") == [("shop",)]
+
+
+HOSTILE = [
+    "-",
+    ".",
+    "..",
+    "...",
+    "-v",
+    "_",
+    "0",
+    "1e9",
+    "a.b-c_D",
+    "all",
+    "host",
+    "live",
+    "sameuser",
+    "x" * 63,
+]
+
+
+def test_hostile_names_of_pools_each_lead_to_their_own(node, shop, cluster):
+    """And each lets in its own user alone, whatever word of pgbouncer's rules it is called by."""
+    shop["users"]["wiki"] = {"password": cluster.passwords["wiki"]}
+    shop["pools"] = {name: {"database": "shop", "user": "shop_app", "size": 1} for name in HOSTILE}
+    node.converge(shop)
+    node.start()
+    assert {node.query("select current_user", name)[0] for name in HOSTILE} == {("shop_app",)}
+    assert node.query("select current_user", "wiki", "wiki") == [("wiki",)]
+    for name, user in [("wiki", "shop_app"), *((name, "wiki") for name in HOSTILE)]:
+        with pytest.raises(psycopg2.OperationalError):
+            node.query("select 1", name, user)
+    assert node.converge(shop) == {}
+
+
+@pytest.mark.parametrize("user", ["all", "@include", "+group", 'say "x"', "sameuser", "replication"])
+def test_hostile_names_of_users_get_into_their_own_pool_alone(node, shop, cluster, user):
+    users = {user: {}, "wiki": {}}
+    databases = {"wiki": "wiki", "shop": user}
+    cluster.converge(databases=databases, users=users)
+    node.converge({**shop, **cluster.tree(databases=databases, users=users, clusters=shop["clusters"])})
+    node.start()
+    assert node.query("select current_user", "shop", user) == [(user,)]
+    for name, other in (("shop", "wiki"), ("wiki", user)):
+        with pytest.raises(psycopg2.OperationalError):
+            node.query("select 1", name, other)

@@ -1,6 +1,5 @@
 """An application reaches its database through its own node, and knows a password that exists there alone."""
 
-import stat
 from pathlib import Path
 
 import psycopg2
@@ -72,38 +71,6 @@ def test_a_user_that_leaves_the_node_takes_its_pool_and_files_along(running, sho
     changed = running.converge(shop)
     assert changed["pgbouncer.configured"]["pools"] == {"shop": "gone", "wiki": "new"}
     assert [path.name for path in Path(running.paths.clients).iterdir()] == ["wiki"]
-
-
-FILES = {
-    "etc/pgbouncer/pgbouncer.ini": ("root", "postgres", 0o640),
-    "etc/pgbouncer/live/pgbouncer.ini": ("root", "postgres", 0o640),
-    "etc/pgbouncer/live/userlist.txt": ("root", "postgres", 0o640),
-    "etc/pgbouncer/live/hba.conf": ("root", "postgres", 0o640),
-    "etc/pgbouncer/live/ca.pem": ("root", "postgres", 0o640),
-    "etc/pgpillar/clients/shop_app/pg_service.conf": ("games", "games", 0o400),
-    "etc/pgpillar/clients/shop_app/pgpass": ("games", "games", 0o400),
-    "etc/pgpillar/clients/shop_app/shop.env": ("games", "games", 0o400),
-    "etc/ssl/certs/pgpillar-main.pem": ("root", "root", 0o644),
-    "var/lib/pgpillar/secrets/shop_app": ("root", "root", 0o600),
-}
-
-
-def test_who_may_read_what(node, shop):
-    shop["users"]["shop_app"]["run_as"] = "games"
-    node.converge(shop)
-    there = {path: node.root / path for path in FILES}
-    found = {
-        path: (file.owner(), file.group(), stat.S_IMODE(file.stat().st_mode)) for path, file in there.items()
-    }
-    assert found == FILES
-    unlisted = [
-        path
-        for path in node.root.rglob("*")
-        if path.is_file()
-        and "salt" not in path.parts
-        and path.resolve() not in {f.resolve() for f in there.values()}
-    ]
-    assert unlisted == []
 
 
 def test_the_application_can_read_the_real_password_nowhere(node, shop):

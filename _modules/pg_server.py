@@ -1,0 +1,94 @@
+"""
+The PostgreSQL server of this minion
+====================================
+
+What it is to its cluster, by its own words. With ``announce`` in ``mine_functions``, app nodes find it in the
+Salt mine (``discovery: mine``).
+
+:depends: psycopg2 in Salt's own Python; the state ``postgresql.psycopg2`` puts it there
+"""
+
+from datetime import UTC, datetime
+
+from salt.exceptions import CommandExecutionError
+
+import pgpillar
+
+pgpillar.make_way_for_new_code()
+
+from pgpillar import driver  # noqa: E402
+from pgpillar.model import Endpoint, Trouble  # noqa: E402
+from pgpillar.paths import Paths  # noqa: E402
+
+__virtualname__ = "pg_server"
+
+SOCKETS = Paths().sockets
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def announce(cluster, host=None, address=None, port=None, socket=SOCKETS, user="postgres"):
+    """
+    Where this server is, and whether it follows another: asked of itself, over its socket.
+
+    A server that cannot be asked is an error, never a primary and never a replica; the mine then keeps what
+    it was told before.
+
+    cluster
+        Its cluster in pillar.
+
+    host
+        The name by which it is verified as a replica; this minion's full name, if left out.
+
+    address
+        The address to dial; this minion's only one, if left out.
+
+    port
+        That of the cluster in this minion's pillar, or 5432, if left out.
+
+    socket
+        The directory of its socket.
+
+    user
+        The system user, and the role of the same name, that asks.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-1 pg_server.announce main
+        salt db-1 pg_server.announce main address=192.0.2.10
+    """
+    port = port or _clusters().get(cluster, {}).get("port", 5432)
+    return {
+        "host": host or __grains__["fqdn"],
+        "address": address or _only_address(),
+        "port": port,
+        "in_recovery": _is_replica(Endpoint(host=socket, port=port, user=user)),
+        "asked": datetime.now(UTC).isoformat(" ", "seconds"),
+    }
+
+
+def _clusters():
+    return __pillar__.get("postgresql", {}).get("clusters", {})
+
+
+def _only_address():
+    found = __salt__["network.ip_addrs"]()
+    if len(found) == 1:
+        return found[0]
+    told = ", ".join(found) or "none"
+    raise CommandExecutionError(f"which address is to be dialled? Give it as address; this minion has {told}")
+
+
+def _is_replica(endpoint):
+    try:
+        driver.insist()
+        from pgpillar import connect, observe
+
+        with connect.gateway(endpoint, "pgpillar announcement") as gateway:
+            return observe.is_replica(gateway)
+    except Trouble as trouble:
+        raise CommandExecutionError(str(trouble)) from None
