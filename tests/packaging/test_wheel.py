@@ -80,6 +80,14 @@ def test_core_comes_from_the_wheel(clean_python):
     assert clean_python.parent.parent in Path(where).parents
 
 
+def test_brings_the_command(clean_python):
+    said = run(clean_python.parent / "pgpillar", "--version")
+    assert (
+        said
+        == f"pgpillar, version {python_says(clean_python, 'import pgpillar; print(pgpillar.__version__)')}\n"
+    )
+
+
 def test_salt_finds_the_modules(clean_python, salt_call):
     assert "pg_access.plan" in salt_call("sys.list_functions", "pg_access", python=clean_python)
     assert "pg_access.converged" in salt_call("sys.list_state_functions", "pg_access", python=clean_python)

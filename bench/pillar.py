@@ -1,0 +1,87 @@
+"""How long ``pgpillar check`` and ``plan`` take where pillar is large. Writes docs/benchmarks/pillar.csv.
+
+    python -m bench.pillar
+
+Two environments, three kinds of nodes, and for each database an owner, a writer and their passwords, in prod
+encrypted. No server is asked. What is told is processor time, so that others at work do not blur it.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.minion import REPO
+
+SIZES = (200, 2000)
+RIGHT = REPO / "tests" / "corpus" / "right"
+TABLE = REPO / "docs" / "benchmarks" / "pillar.csv"
+COMMANDS = {"check": ["check"], "plan": ["plan", "--base", "main"]}
+PGPILLAR = "from pgpillar_cli.main import main; main()"
+
+
+def main() -> None:
+    rows = [("databases", *(f"{name}, seconds" for name in COMMANDS))]
+    for size in SIZES:
+        with tempfile.TemporaryDirectory(prefix="pgpillar-bench-") as directory:
+            place = Path(directory)
+            _grow(place, size)
+            rows.append((size, *(f"{_seconds(place, command):.1f}" for command in COMMANDS.values())))
+    with TABLE.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _grow(place: Path, size: int) -> None:
+    """A repo with that many databases more than the right pillar of the tests, and an edit of one."""
+    pillar = shutil.copytree(RIGHT, place / "pillar")
+    server, users = pillar / "postgresql/server.sls", "secrets/postgresql-users"
+    names = [f"{number:04}" for number in range(size)]
+    databases = "".join(
+        f"    db{name}: {{owner: own{name}, access: {{app{name}: write}}}}\n" for name in names
+    )
+    server.write_text(server.read_text().replace("  databases:\n", f"  databases:\n{databases}"))
+    for file, kind in (("all", "own"), ("shop", "app")):
+        dev, prod = (pillar / environment / users / f"{file}.sls" for environment in ("dev", "prod"))
+        _add(dev, (f"    {kind}{name}: {{password: {_text(kind + name)}}}\n" for name in names))
+        _add(prod, (f"    {kind}{name}:\n      password: |\n{_armor(kind + name)}" for name in names))
+    git = ["git", "-C", place, "-c", "user.name=bench", "-c", "user.email=bench@example.org"]
+    for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "The base"]):
+        subprocess.run([*git, *command], check=True)
+    server.write_text(server.read_text().replace("access: {app0001: write}", "access: {app0001: read}"))
+
+
+def _add(file: Path, lines: Iterable[str]) -> None:
+    file.write_text(file.read_text() + "".join(lines))
+
+
+def _text(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def _armor(name: str) -> str:
+    """What has the shape of an encrypted message, and is none."""
+    body = base64.encodebytes(b"\x84" + hashlib.sha512(name.encode()).digest() * 3).decode()
+    lines = ["-----BEGIN PGP MESSAGE-----", "", *body.splitlines(), "-----END PGP MESSAGE-----"]
+    return "".join(f"        {line}\n" if line else "\n" for line in lines)
+
+
+def _seconds(place: Path, command: list[str]) -> float:
+    path = os.pathsep.join(str(REPO / name) for name in ("_utils", "cli"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run = [sys.executable, "-c", PGPILLAR, "-C", place, *command]
+    subprocess.run(run, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+if __name__ == "__main__":
+    main()
