@@ -4,6 +4,7 @@ What leaks from a careless master is tried there as well, and must leak: or thes
 """
 
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ SECRETS = {
     for environment in ENVIRONMENTS
     for user in OWN["db-admin-1"]
 }
+MINES = ("leak", "kept")
 MINED = "mined-" + secrets.token_hex(8)
 
 
@@ -59,6 +61,11 @@ OTHERS = [
     {"tgt": VICTIM, "tgt_type": "list"},
     {"tgt": f"L@{VICTIM} or G@role:shop", "tgt_type": "compound"},
     {"tgt": "postgresql:users:*", "tgt_type": "pillar"},
+]
+FOR_ADMINS = [  # what a master may let those do who administer
+    {"cmd": "_mine_get", "tgt": "*", "fun": "kept"},
+    {"cmd": "minion_runner", "fun": "pillar.show_pillar", "arg": [VICTIM]},
+    {"cmd": "minion_publish", "fun": "pillar.raw", "arg": [], "ret": "", "tmo": 5, "tgt": VICTIM},
 ]
 PLACES = [
     f"{way}{environment}/secrets/postgresql-users/{name}.sls"
@@ -91,14 +98,12 @@ ATTACKS = {
         call("pillar.ext", {"file_tree": {"root_dir": "SRV/pillar"}}, unmask=True),
     ],
     "the name of another": [
-        ["secret_request", [], {"id": VICTIM}],
-        ["secret_request", [], {"own_id": VICTIM}],
-        request(cmd="_pillar", id=VICTIM, grains={}),
-        request(cmd="_mine_get", id="db-admin-1", tgt="*", fun="leak"),
-        request(cmd="minion_pub", id="db-admin-1", fun="pillar.raw", tgt="*", arg=[], ret="", tmo=5),
+        ["disguised", ["db-admin-1", *envelope], asked]
+        for envelope in ([], ["db-admin-1"], ["db-admin-1", 2])
+        for asked in FOR_ADMINS
     ],
     "every file that is listed": [
-        ["everything", [], {"saltenv": environment}] for environment in ("base", *ENVIRONMENTS)
+        ["everything", [environment], {}] for environment in ("base", *ENVIRONMENTS)
     ],
     "files of pillar": [
         *(call("cp.get_file_str", f"salt://{place}") for place in PLACES),
@@ -123,13 +128,15 @@ ATTACKS = {
         request(cmd="_master_tops", opts={}, grains=GUISE),
     ],
 }
-HARMLESS = {"its own pillar", "values of its own in pillar", "the name of another"}  # wherever it is tried
+HARMLESS = {"its own pillar", "values of its own in pillar"}  # wherever it is tried
 CARELESS = """
 file_roots: {base: [SRV, SRV/salt], prod: [SRV/pillar/prod]}
 pillar_roots: {base: [SRV/careless/base, SRV/pillar/dev, SRV/pillar], prod: [SRV/careless/prod]}
 peer: {.*: [.*]}
 peer_run: {.*: [.*]}
 on_demand_ext_pillar: [cmd_yaml, file_tree]
+mine_get: {.*: [leak], db-admin-1: [kept]}
+minimum_auth_version: 0
 """
 CARELESS_TOPS = {
     "base": "base: {'role:shop': [{match: grain}, secrets.postgresql-users.shop]}",
@@ -198,7 +205,7 @@ class Site:
     @contextmanager
     def started(self):
         with self.master.started(), self.minion(VICTIM).started():
-            self.ask(VICTIM, [call("mine.send", "leak", MINED, mine_function="test.echo")])
+            self.ask(VICTIM, [call("mine.send", name, MINED, mine_function="test.echo") for name in MINES])
             yield self
 
     def got(self, name):
@@ -280,6 +287,11 @@ def test_nobody_gets_what_is_not_its_own(sites, environment, minion, attack):
     answers = sites(environment).got(minion)[attack]
     assert seen(answers) <= {(environment, user) for user in OWN[minion]}
     assert not [answer for answer in answers if MINED in answer]
+
+
+def test_who_comes_with_another_key_is_nobody(sites):
+    (answer,) = sites("prod").ask(ATTACKERS[-1], [["with_another_key", [VICTIM], {}]])
+    assert json.loads(answer) == f"SystemExit: {os.EX_NOPERM}"
 
 
 @pytest.mark.parametrize("attack", ATTACKS.keys() - HARMLESS)
