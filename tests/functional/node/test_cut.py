@@ -58,6 +58,13 @@ def test_a_run_that_is_killed_is_finished_by_the_next(calm, with_wiki, point):
     assert [path for place in places for path in place.rglob(".*")] == []
 
 
+def test_a_generation_that_was_cut_short_goes_with_the_next(running, shop, with_wiki):
+    converge_and_die(running, with_wiki, *POINTS["while a generation is written"])
+    (left,) = (running.root / "etc/pgbouncer/generations").glob(".*")
+    running.converge({**shop, "pgbouncer": {"settings": {"default_pool_size": 7}}})
+    assert not left.exists()
+
+
 def test_a_trial_ends_with_the_run_that_is_killed(running, with_wiki):
     """No scratch instance goes on, and the next trial removes the files that it had."""
     before = set(Path("/tmp").glob(f"{trial.PREFIX}*"))

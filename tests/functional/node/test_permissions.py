@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import stat
 import subprocess
 
 import pytest
@@ -11,15 +12,15 @@ from tests.functional.conftest import HOST
 APPLICATION, OTHER_APPLICATION, STRANGER, BOUNCER = "games", "mail", "nobody", "postgres"
 EVERYBODY = {APPLICATION, OTHER_APPLICATION, STRANGER, BOUNCER}
 
-READERS = {
-    "etc/hosts": EVERYBODY,
-    "etc/pgbouncer/generations/*/*": {BOUNCER},
-    "etc/pgbouncer/pgbouncer.ini": {BOUNCER},
-    "etc/pgpillar/clients/shop_app/*": {APPLICATION},
-    "etc/pgpillar/clients/wiki/*": {OTHER_APPLICATION},
-    "etc/ssl/certs/pgpillar-main.pem": EVERYBODY,
-    "var/lib/pgpillar/lock": set(),
-    "var/lib/pgpillar/secrets/*": set(),
+TABLE = {
+    "etc/hosts": ("root:root 0644", EVERYBODY),
+    "etc/pgbouncer/generations/*/*": ("root:postgres 0640", {BOUNCER}),
+    "etc/pgbouncer/pgbouncer.ini": ("root:postgres 0640", {BOUNCER}),
+    "etc/pgpillar/clients/shop_app/*": ("games:games 0400", {APPLICATION}),
+    "etc/pgpillar/clients/wiki/*": ("mail:mail 0400", {OTHER_APPLICATION}),
+    "etc/ssl/certs/pgpillar-main.pem": ("root:root 0644", EVERYBODY),
+    "var/lib/pgpillar/lock": ("root:root 0600", set()),
+    "var/lib/pgpillar/secrets/*": ("root:root 0600", set()),
 }
 
 
@@ -54,15 +55,23 @@ def may(user, test, root, paths):
     return {os.fsdecode(path) for path in done.stdout.split(b"\0") if path}
 
 
-def readers(path):
-    """Who the table lets read a file; one that no line tells of is a fault of the table's."""
-    (pattern,) = [pattern for pattern in READERS if path.match(pattern)]
-    return READERS[pattern]
+def row(path):
+    """What the table says of a file; one that no line tells of is a fault of the table's."""
+    (pattern,) = [pattern for pattern in TABLE if path.match(pattern)]
+    return TABLE[pattern]
+
+
+def guard(file):
+    return f"{file.owner()}:{file.group()} {stat.S_IMODE(file.stat().st_mode):04o}"
+
+
+def test_each_file_belongs_to_whom_the_table_says(own_etc, written):
+    assert {path: guard(own_etc.root / path) for path in written} == {path: row(path)[0] for path in written}
 
 
 @pytest.mark.parametrize("user", sorted(EVERYBODY))
 def test_each_reads_what_the_table_says_and_no_more(own_etc, written, user):
-    assert may(user, "-r", own_etc.root, written) == {str(path) for path in written if user in readers(path)}
+    assert may(user, "-r", own_etc.root, written) == {str(path) for path in written if user in row(path)[1]}
 
 
 @pytest.mark.parametrize("user", sorted(EVERYBODY))
@@ -76,4 +85,4 @@ def test_root_reads_all(own_etc, written):
 
 
 def test_the_table_has_no_line_too_many(written):
-    assert {pattern for pattern in READERS for path in written if path.match(pattern)} == READERS.keys()
+    assert {pattern for pattern in TABLE for path in written if path.match(pattern)} == TABLE.keys()
