@@ -50,7 +50,7 @@ def test_a_request_on_another_branch(request_of):
     request_of.commit()
     comment, code = told(request_of, "origin/release")
     assert code == 0
-    assert "Compared with `origin/release`" in comment
+    assert "Compared with origin/release" in comment
 
 
 def test_a_wrong_request_fails_and_is_told_why(request_of):

@@ -32,8 +32,8 @@ SECRETS = {
     for environment in ENVIRONMENTS
     for user in OWN["db-admin-1"]
 }
-MINES = ("leak", "kept")
-MINED = "mined-" + secrets.token_hex(8)
+MINED, ANNOUNCED = f"mined-{secrets.token_hex(8)}", f"announced-{secrets.token_hex(8)}"
+MINE = {"leak": MINED, "kept": MINED, "postgresql.main": ANNOUNCED}  # what the victim has there
 
 
 # What a minion may try
@@ -205,7 +205,7 @@ class Site:
     @contextmanager
     def started(self):
         with self.master.started(), self.minion(VICTIM).started():
-            self.ask(VICTIM, [call("mine.send", name, MINED, mine_function="test.echo") for name in MINES])
+            self.ask(VICTIM, [call("mine.send", *said, mine_function="test.echo") for said in MINE.items()])
             yield self
 
     def got(self, name):
@@ -287,6 +287,11 @@ def test_nobody_gets_what_is_not_its_own(sites, environment, minion, attack):
     answers = sites(environment).got(minion)[attack]
     assert seen(answers) <= {(environment, user) for user in OWN[minion]}
     assert not [answer for answer in answers if MINED in answer]
+
+
+def test_the_mine_still_tells_where_servers_are(sites):
+    (answer,) = sites("prod").ask("wiki-1", [call("mine.get", [VICTIM], ["postgresql.main"], "list")])
+    assert ANNOUNCED in answer
 
 
 def test_who_comes_with_another_key_is_nobody(sites):
