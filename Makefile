@@ -9,6 +9,7 @@ SET_UP := $(PYTHON) -IS devtools/set_up.py
 VENV := .venv/bin
 PYTEST_ARGS ?=
 BENCH ?= full
+DEBIAN ?= 13
 # timelib is left out: it must be compiled, and Salt needs it only to read dates in words.
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make pins' ../build/pins/bin/pip-compile --quiet --upgrade --strip-extras \
   --no-emit-index-url --no-emit-find-links --annotation-style line --unsafe-package timelib
@@ -29,10 +30,25 @@ demo:  ## converge a private PostgreSQL under .demo/ with the repo's own states,
 demo-clean:  ## stop the demo and remove .demo/
 	@if [ -e .demo -o -L .demo ]; then $(SET_UP) run && $(VENV)/python -B -m demo clean; fi
 
+.PHONY: hosts hosts-clean box
+hosts:  ## bring up the hosts of the Vagrantfile in containers and converge them (as root)
+	@$(SET_UP) hosts
+	@$(PYTHON) -m devtools.hosts up
+hosts-clean:  ## end the hosts, and their network
+	@if [ -e .vagrant ]; then $(PYTHON) -m devtools.hosts clean; fi
+box:  ## build the box that the hosts are made from; DEBIAN=12 for another
+	@$(SET_UP) hosts
+	@$(PYTHON) -m devtools.box $(DEBIAN)
+
 .PHONY: test
 test:  ## every test but those on hosts; PYTEST_ARGS="-k name" to choose
 	@$(SET_UP) test
 	@$(VENV)/python -m pytest tests -p devtools.could_not_run --ignore tests/hosts $(PYTEST_ARGS)
+
+.PHONY: test-hosts
+test-hosts:  ## the tests on hosts: brings them up, and ends them (as root)
+	@$(SET_UP) test-hosts
+	@$(VENV)/python -m pytest tests/hosts -p devtools.could_not_run $(PYTEST_ARGS)
 
 LINTS := lint-python lint-format lint-states lint-yaml lint-examples lint-names
 .PHONY: lint $(LINTS)
@@ -91,5 +107,5 @@ pins:  ## find newer versions for requirements/*.txt (on Debian 12, the oldest P
 	@cd requirements && for name in runtime cli dev; do $(PIP_COMPILE) $$name.in --output-file $$name.txt; done
 
 .PHONY: clean
-clean: demo-clean  ## remove everything that make has made
+clean: demo-clean hosts-clean  ## remove everything that make has made
 	@rm -rf .venv build dist *.egg-info docs/_build .pytest_cache .ruff_cache .hypothesis

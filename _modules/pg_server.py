@@ -3,11 +3,13 @@ The PostgreSQL server of this minion
 ====================================
 
 What it is to its cluster, by its own words. With ``announce`` in ``mine_functions``, app nodes find it in the
-Salt mine (``discovery: mine``).
+Salt mine (``discovery: mine``). Where it is Debian's PostgreSQL, ``configure`` makes it as pillar says in
+``postgresql:server``.
 
 :depends: psycopg2 in Salt's own Python; the state ``postgresql.psycopg2`` puts it there
 """
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from salt.exceptions import CommandExecutionError
@@ -91,4 +93,62 @@ def _is_replica(endpoint):
         with connect.gateway(endpoint, "pgpillar announcement") as gateway:
             return observe.is_replica(gateway)
     except Trouble as trouble:
+        raise CommandExecutionError(str(trouble)) from None
+
+
+def plan():
+    """
+    What ``configure`` would change now: settings, who may come in, and whether it reloads or restarts.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.plan
+    """
+    with _upkeep() as upkeep:
+        return upkeep.changes()
+
+
+def configure():
+    """
+    Make the server as pillar wants it. It restarts only where ``postgresql:server:restart`` allows it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.configure
+    """
+    with _upkeep() as upkeep:
+        changes = upkeep.changes()
+        if changes:
+            upkeep.run()
+        return changes
+
+
+def waits():
+    """
+    The settings that wait for a restart, which pillar does not allow now.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.waits
+    """
+    with _upkeep() as upkeep:
+        return upkeep.waits()
+
+
+@contextmanager
+def _upkeep():
+    """The server of this machine, with what pillar wants of it. Trouble comes out as Salt's own error."""
+    try:
+        driver.insist()
+        from pgpillar import server, upkeep
+
+        wanted = server.read(__pillar__.get("postgresql", {}), __grains__["mem_total"])
+        yield upkeep.Upkeep(wanted, upkeep.newest())
+    except (Trouble, OSError) as trouble:
         raise CommandExecutionError(str(trouble)) from None

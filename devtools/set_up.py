@@ -1,6 +1,6 @@
 """Make this machine ready for a target of the Makefile: missing Debian packages first, then ``.venv``.
 
-    python3 devtools/set_up.py run | dev | demo | test
+    python3 devtools/set_up.py run | dev | demo | test | hosts | test-hosts
 
 Needs nothing but Debian's own python3. When everything is in place it says nothing and does nothing.
 """
@@ -37,12 +37,23 @@ class Package:
     present: Callable[[], object]
 
 
+VAGRANT_LXC = "/usr/share/vagrant-plugins/plugins.d/vagrant-lxc.json"
+
 PACKAGES = {
     "python3-venv": Package("to build .venv", lambda: importlib.util.find_spec("ensurepip")),
     "postgresql": Package("for a private server", lambda: glob.glob("/usr/lib/postgresql/*/bin/initdb")),
     "pgbouncer": Package("for a private pooler", lambda: glob.glob("/usr/sbin/pgbouncer")),
     "gnupg": Package("to encrypt passwords", lambda: shutil.which("gpg")),
+    "vagrant": Package("to bring up hosts", lambda: shutil.which("vagrant")),
+    "vagrant-lxc": Package("to have Vagrant use containers", lambda: glob.glob(VAGRANT_LXC)),
+    "lxc": Package("to run them", lambda: glob.glob("/usr/bin/lxc-start")),
+    "dnsmasq-base": Package("to answer their DNS", lambda: glob.glob("/usr/sbin/dnsmasq")),
+    "iptables": Package("to let them out", lambda: glob.glob("/usr/sbin/iptables")),
+    "iproute2": Package("to make their network", lambda: glob.glob("/sbin/ip")),
+    "sudo": Package("which Vagrant calls", lambda: glob.glob("/usr/bin/sudo")),
+    "debootstrap": Package("to make their box", lambda: glob.glob("/usr/sbin/debootstrap")),
 }
+HOSTS = ("vagrant", "vagrant-lxc", "lxc", "dnsmasq-base", "iptables", "iproute2", "sudo", "debootstrap")
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,8 @@ LEVELS = {
     "dev": Level(("runtime.txt", "cli.txt", "dev.txt"), ()),
     "demo": Level(("runtime.txt",), ("postgresql", "pgbouncer")),
     "test": Level(("runtime.txt", "cli.txt", "dev.txt"), ("postgresql", "pgbouncer", "gnupg")),
+    "hosts": Level(("runtime.txt",), HOSTS),
+    "test-hosts": Level(("runtime.txt", "cli.txt", "dev.txt"), HOSTS),
 }
 
 COMMAND = f"""#!{VENV}/bin/python -I

@@ -1,8 +1,10 @@
 # Which role is given which states. Which minion has which roles stands in roles.yaml.
 # {% load_yaml as files %}
+ca: [tls.ca]
 db-admin: [postgresql.admin]
-reporting: [postgresql.client]
-shop: [postgresql.client]
-wiki: [postgresql.client]
+db-server: [postgresql.server, tls.trust, postgresql.admin]
+reporting: [tls.trust, postgresql.client]
+shop: [tls.trust, postgresql.client]
+wiki: [tls.trust, postgresql.client]
 # {% endload %}
 # {% include "top.jinja" %}

@@ -79,11 +79,13 @@ def _section(way: Way, passfile: str) -> str:
 
 
 def passfile(ways: Iterable[Way]) -> str:
-    return "".join(":".join(map(_escaped, _line(way))) + "\n" for way in ways)
+    return "".join(":".join(map(_escaped, line)) + "\n" for way in ways for line in _lines(way))
 
 
-def _line(way: Way) -> tuple[object, ...]:
-    return way.host, way.port, way.database, way.user, way.password.reveal()
+def _lines(way: Way) -> list[tuple[object, ...]]:
+    """A libpq looks for the directory of its own sockets under another name; each is built with its own."""
+    hosts = [way.host, "localhost"] if way.host.startswith("/") else [way.host]
+    return [(host, way.port, way.database, way.user, way.password.reveal()) for host in hosts]
 
 
 def _escaped(part: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -76,8 +75,7 @@ class _Pools:
 
     def __init__(self, reader: Reader):
         self.reader, self.tree, self.notes = reader, reader.tree, reader.notes
-        self.open_to = self._open_to()
-        self.usable = {user: self._usable(user) for user in self._users()}
+        self.usable = {user: self.reader.usable_by(user) for user in self._users()}
 
     def node(self) -> Node:
         pools = {pool.name: pool for pool in self._all()}
@@ -101,20 +99,6 @@ class _Pools:
         for user, entry in self.tree["users"].items():
             if entry["state"] == PRESENT and entry["password"]:
                 yield user
-
-    def _usable(self, user: str) -> set[str]:
-        """The databases that a user may connect to, by itself or through its groups."""
-        return set().union(*(self.open_to[role] for role in (user, *self.reader.groups_above(user))))
-
-    def _open_to(self) -> Mapping[str, set[str]]:
-        """The databases that each role owns something in, or is given access to."""
-        found = defaultdict(set)
-        for database, entry in self.tree["databases"].items():
-            owners = {entry["owner"], *(schema["owner"] for schema in entry["schemas"].values())}
-            given = {access.role for access, _ in self.reader.access.get(database, ())}
-            for role in owners | given if entry["state"] == PRESENT else ():
-                found[role].add(database)
-        return found
 
     def _all(self) -> Iterator[Pool]:
         explicit = [pool for pool in map(self._explicit, self.tree["pools"]) if pool]

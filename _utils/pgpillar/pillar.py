@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 from pgpillar import access as levels
@@ -24,6 +25,7 @@ from pgpillar.model import (
     Schema,
     Trouble,
 )
+from pgpillar.paths import Paths
 from pgpillar.shape import (
     Address,
     Choice,
@@ -35,6 +37,7 @@ from pgpillar.shape import (
     MapOf,
     Moment,
     Name,
+    Network,
     Notes,
     Number,
     Password,
@@ -136,6 +139,9 @@ CLUSTER = Section(
         "sslmode_reason": Key(Text("a reason"), "why sslmode is weaker than verify-full"),
         "ca": Key(Text("a PEM certificate", PEM), "the CA certificates, as PEM"),
         "ca_file": Key(Text("an absolute path", r"/.+"), "a file with the CA certificates"),
+        "ca_server": Key(
+            Text("a minion id"), "the minion that is its CA; the state tls.trust keeps ca_file as that says"
+        ),
         "admin": Key(ADMIN, "who administers it"),
         "discovery": Key(
             Choice("static", "mine", "consul"), "where its primary and replicas are found", "static"
@@ -243,12 +249,34 @@ PGBOUNCER = Section(
     }
 )
 
+SERVER = Section(
+    {
+        "cluster": Key(Name(), "the cluster it serves; may be left out where there is one"),
+        "networks": Key(
+            ListOf(Network(), alone=True), "where its users may come from; from nowhere, if left out", ()
+        ),
+        "settings": Key(Settings(), "any setting of postgresql.conf, by its own name", frozenset()),
+        "memory": Key(Number(64), "megabytes to size it for; what the machine has, if left out"),
+        "restart": Key(Flag(), "whether highstate may restart it now, where a setting asks for that", False),
+    }
+)
+
+BY_SOCKET = {
+    "host": Paths().sockets,
+    "hostaddr": None,
+    "user": "postgres",
+    "database": "postgres",
+    "password": None,
+    "run_as": "postgres",
+}
+
 TREE = Section(
     {
         "clusters": Key(MapOf(Name(), CLUSTER), "name: {host, …}", NOTHING),
         "databases": Key(MapOf(DATABASE_NAME, DATABASE), "database: owner", NOTHING),
         "users": Key(MapOf(ROLE_NAME, USER), "user: {password: …}", NOTHING),
         "groups": Key(MapOf(ROLE_NAME, GROUP), "group: {access: …}", NOTHING),
+        "server": Key(SERVER, "how a server of one's own is set, on the minion that is that server"),
         "pools": Key(MapOf(POOL_NAME, POOL), "pool: {database, user, …}", NOTHING),
         "pgbouncer": Key(
             PGBOUNCER, "how the pgbouncer of an app node is set", PGBOUNCER.read({}, Path(), Notes())
@@ -275,7 +303,17 @@ def problems_of_a_part(tree: object) -> list[Problem]:
 
 def administered(tree: object, minion: str) -> list[str]:
     """The clusters that a minion administers. Nothing is checked here: ``read`` can say it well."""
-    return sorted(name for name, named in named_minions(tree).items() if not named or minion in named)
+    free = {name for name, named in named_minions(tree).items() if not named or minion in named}
+    return sorted(free | served(tree))
+
+
+def served(tree: object) -> set[str]:
+    """The clusters that the minion with this pillar is itself the server of."""
+    server, clusters = peek(tree, "server"), set(entries(tree, "clusters"))
+    if not isinstance(server, Mapping):
+        return set()
+    named = peek(server, "cluster")
+    return clusters & {named} if named else clusters if len(clusters) == 1 else set()
 
 
 def named_minions(tree: object) -> dict[str, list[str]]:
@@ -321,7 +359,7 @@ class Reader:
         at = self._whereabouts()
         self._check_meetings(at)
         return {
-            name: Declared(self.endpoint(name), self._cluster(name, entry, at))
+            name: Declared(self._entrance(name), self._cluster(name, entry, at))
             for name, entry in self.tree["clusters"].items()
         }
 
@@ -337,9 +375,9 @@ class Reader:
 
     def _cluster_of(self, name: str, entry: Mapping) -> str | None:
         """The cluster of a database."""
-        return self._known_cluster(entry["cluster"], self._database_path(name) / "cluster")
+        return self.known_cluster(entry["cluster"], self._database_path(name) / "cluster")
 
-    def _known_cluster(self, cluster: str | None, path: Path) -> str | None:
+    def known_cluster(self, cluster: str | None, path: Path) -> str | None:
         known = self.tree["clusters"]
         if cluster in known:
             return cluster
@@ -401,7 +439,7 @@ class Reader:
     def _clusters_of_role(self, name: str, entry: Mapping, used: Mapping[str, set[str]]) -> set[str]:
         path, clusters = self._role_path(name), self.tree["clusters"]
         if entry["cluster"]:
-            said = {self._known_cluster(cluster, path / "cluster") for cluster in entry["cluster"]} - {None}
+            said = {self.known_cluster(cluster, path / "cluster") for cluster in entry["cluster"]} - {None}
             for cluster in used[name] - said - {None}:
                 fix = f"add {cluster!r} to it"
                 self.notes.add(path / "cluster", f"{name!r} is used on cluster {cluster!r} as well", fix)
@@ -422,6 +460,21 @@ class Reader:
             above |= groups
             todo += groups
         return above
+
+    def usable_by(self, user: str) -> set[str]:
+        """The databases that a user may connect to, by itself or through its groups."""
+        return set().union(*(self._open_to[role] for role in (user, *self.groups_above(user))))
+
+    @cached_property
+    def _open_to(self) -> Mapping[str, set[str]]:
+        """The databases that each role owns something in, or is given access to."""
+        found = defaultdict(set)
+        for database, entry in self.tree["databases"].items():
+            owners = {entry["owner"], *(schema["owner"] for schema in entry["schemas"].values())}
+            given = {access.role for access, _ in self.access.get(database, ())}
+            for role in owners | given if entry["state"] == PRESENT else ():
+                found[role].add(database)
+        return found
 
     # What cannot be
 
@@ -516,6 +569,11 @@ class Reader:
         return entry["schemas"].get(schema, {"owner": None})["owner"] or entry["owner"]
 
     # The model
+
+    def _entrance(self, name: str) -> Endpoint:
+        """How the admin comes in: on the server itself by its socket, whatever others do."""
+        endpoint = self.endpoint(name)
+        return dataclasses.replace(endpoint, **BY_SOCKET) if name in served(self.tree) else endpoint
 
     def endpoint(self, name: str) -> Endpoint:
         entry, path = self.tree["clusters"][name], ROOT / "clusters" / name

@@ -62,7 +62,9 @@ class Environment:
 
     def _admins(self) -> set[str]:
         """Who administers; where pillar names none, the node that sees the most passwords."""
-        named = {one.minion for one in self.seen if one.minion in named_admins(one.tree)}
+        named = {
+            one.minion for one in self.seen if one.minion in named_admins(one.tree) or pillar.served(one.tree)
+        }
         most = sorted(self.seen, key=lambda one: -len([*_passwords(one.tree)]))[:1]
         return named or {one.minion for one in most}
 

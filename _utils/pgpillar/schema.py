@@ -60,6 +60,11 @@ def _(kind: shape.Address):
 
 
 @of.register
+def _(kind: shape.Network):
+    return {"type": "string", "pattern": r"^[0-9A-Fa-f:.]+(%\w+)?(/[0-9.]+)?$"}
+
+
+@of.register
 def _(kind: shape.Scalar):
     return {"type": ["string", "number", "boolean"], **LINE}
 

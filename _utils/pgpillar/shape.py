@@ -209,6 +209,21 @@ class Address(Kind):
             return self.refuse(value, path, notes, "write for example 192.0.2.10; a name belongs in 'host'")
 
 
+class Network(Kind):
+    """A range of addresses. One that holds them all is none."""
+
+    expected = "a range of addresses"
+
+    def read(self, value, path, notes):
+        try:
+            network = ipaddress.ip_network(value if isinstance(value, str) else "")
+        except ValueError:
+            return self.refuse(value, path, notes, "write for example 192.0.2.0/24, or 192.0.2.10")
+        if network.prefixlen == 0:
+            return notes.add(path, f"{network} is everybody", "name the ranges that its users come from")
+        return str(network)
+
+
 class Scalar(Kind):
     """A text, a number or a switch, as the text of a configuration file."""
 

@@ -1,7 +1,7 @@
 """Directives that are written by the code they tell of, so that a page and the code cannot disagree.
 
 ``pillar-keys``      the keys of a section of pillar, from its table in pgpillar.pillar
-``settings-elsewhere``  the settings of pgbouncer that are not given by that name, from pgpillar.node
+``settings-elsewhere``  the settings of pgbouncer or of a server that are not given by that name
 ``access-levels``    what each level grants, from pgpillar.access
 ``advice``           what pgpillar says to a complaint of the server or of libpq, from pgpillar.connect
 ``pillar-change``    pillar (before, ``---``, after), and what the plan from the one to the other is
@@ -19,7 +19,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-from pgpillar import access, connect, node, pillar, text
+from pgpillar import access, connect, node, pillar, server, text
 from pgpillar.model import Cluster
 from pgpillar.plan import plan
 from pgpillar.shape import Either, ListOf, MapOf, Section
@@ -36,6 +36,7 @@ SECTIONS = {
     "extension": pillar.Extensions._one,
     "user": pillar.USER,
     "group": pillar.GROUP,
+    "server": pillar.SERVER,
     "pool": pillar.POOL,
     "pgbouncer": pillar.PGBOUNCER,
 }
@@ -88,8 +89,11 @@ class PillarKeys(FromCode):
 
 
 class SettingsElsewhere(FromCode):
+    required_arguments = 1
+
     def lines(self):
-        rows = [(f"``{name}``", where) for name, where in node.ELSEWHERE.items()]
+        of = {"pgbouncer": node, "server": server}[self.arguments[0]]
+        rows = [(f"``{name}``", where) for name, where in of.ELSEWHERE.items()]
         return table(("setting", "what is said about it"), rows)
 
 

@@ -1,6 +1,8 @@
 # Which role sees which files; '*' is every role. Which minion has which roles stands in roles.yaml.
 # {% load_yaml as files %}
-'*': [postgresql.*]
+'*': [postgresql.*, own-server.cluster]
+ca: [own-server.ca]
+db-server: [own-server.server, secrets.postgresql-users.all]
 db-admin: [secrets.postgresql-admin, secrets.postgresql-users.all]
 reporting: [secrets.postgresql-users.reporting]
 shop: [secrets.postgresql-users.shop]

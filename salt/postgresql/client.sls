@@ -2,8 +2,16 @@
 include:
   - pgbouncer
 
+{% set root = salt["config.get"]("pgpillar_root", "") %}
+
+{% if not root %}
+postgresql.client installed:
+  pkg.installed:
+    - name: postgresql-client
+{% endif %}
+
 postgresql.client configured:
   pg_client.configured:
-    - root: {{ salt["config.get"]("pgpillar_root", "") | json }}
+    - root: {{ root | json }}
     - require:
       - pgbouncer: pgbouncer configured

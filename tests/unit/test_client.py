@@ -61,7 +61,16 @@ def test_the_url_says_to_others_what_is_meant(way):
 def test_the_passfile_says_what_is_meant(ways):
     """By libpq's rule: a backslash takes the next character as it is, a colon ends a field."""
     lines = client.passfile(ways).split("\n")[:-1]
-    assert [fields(line) for line in lines] == [list(map(str, client._line(way))) for way in ways]
+    said = [list(map(str, line)) for way in ways for line in client._lines(way)]
+    assert [fields(line) for line in lines] == said
+
+
+def test_the_passfile_is_found_by_a_libpq_whose_own_sockets_are_there():
+    """That one looks for "localhost"; any other looks for the directory."""
+    way = Way("shop", "/var/run/postgresql", 6432, "shop", "shop_app", Secret("p"))
+    assert client.passfile([way]) == (
+        "/var/run/postgresql:6432:shop:shop_app:p\nlocalhost:6432:shop:shop_app:p\n"
+    )
 
 
 def fields(line):

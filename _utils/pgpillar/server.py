@@ -1,0 +1,153 @@
+"""What a PostgreSQL server of one's own is to be: its settings, and who may come in from where. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from pgpillar.model import PRESENT
+from pgpillar.paths import Paths
+from pgpillar.pillar import ROOT, SERVER, TREE, PillarError, Reader
+from pgpillar.shape import Notes
+
+HEAD = "# Written by pgpillar, from pillar. What is changed here is taken back by the next highstate.\n"
+
+# What pgpillar says itself, and where pillar says it instead
+ELSEWHERE = {
+    "config_file": "leave the place of its files to Debian",
+    "data_directory": "leave the place of its files to Debian",
+    "hba_file": "leave the place of its files to Debian",
+    "ident_file": "leave the place of its files to Debian",
+    "listen_addresses": "say who may come in postgresql:server:networks",
+    "password_encryption": "pgpillar takes scram-sha-256 alone",
+    "port": "say it in postgresql:clusters",
+    "ssl": "pgpillar serves nobody without TLS",
+    "ssl_cert_file": "leave it to the state postgresql.server",
+    "ssl_key_file": "leave it to the state postgresql.server",
+}
+
+
+class Rule(NamedTuple):
+    """Who may log in to what, and where from."""
+
+    database: str
+    user: str
+    network: str
+
+
+class Server(NamedTuple):
+    cluster: str
+    settings: Mapping[str, str]
+    rules: tuple[Rule, ...]
+    port: int
+    may_restart: bool
+
+    def conf(self) -> str:
+        lines = [f"{name} = {literal(value)}\n" for name, value in sorted(self.settings.items())]
+        return HEAD + "".join(lines)
+
+    def hba(self) -> str:
+        """The rules, beside the way in for the server's own system user."""
+        named = [
+            f"hostssl {quoted(r.database)} {quoted(r.user)} {r.network} scram-sha-256\n" for r in self.rules
+        ]
+        return HEAD + "".join(["local all postgres peer\n", *named])
+
+
+def read(tree: Mapping, megabytes: int) -> Server:
+    """The server that pillar wants on this minion, which has so much memory."""
+    notes = Notes()
+    reader = Reader(TREE.read(tree, ROOT, notes), notes)
+    entry = reader.tree["server"] or SERVER.read({}, ROOT, Notes())
+    cluster = reader.known_cluster(entry["cluster"], ROOT / "server" / "cluster")
+    _check_settings(dict(entry["settings"]), notes)
+    rules = tuple(sorted(_rules(reader, cluster, entry["networks"])))
+    _check_names(rules, notes)
+    if notes.problems:
+        raise PillarError(notes.problems)
+    port = reader.tree["clusters"][cluster]["port"]
+    settings = sized_for(entry["memory"] or megabytes) | dict(entry["settings"]) | _ours(port, bool(rules))
+    return Server(cluster, settings, rules, port, entry["restart"])
+
+
+def _check_settings(settings: Iterable[str], notes: Notes) -> None:
+    for name in ELSEWHERE.keys() & set(settings):
+        notes.add(ROOT / "server" / "settings" / name, "this is not set here", ELSEWHERE[name])
+
+
+def _check_names(rules: Iterable[Rule], notes: Notes) -> None:
+    for name in {name for rule in rules for name in rule[:2] if name.startswith("/")}:
+        notes.add(ROOT, f"{name!r} begins as a pattern does in pg_hba.conf", "choose another name")
+
+
+def _rules(reader: Reader, cluster: str | None, networks: Iterable[str]) -> Iterator[Rule]:
+    """Each user into the databases that it may use, and nobody else."""
+    for user, entry in reader.tree["users"].items():
+        for database in reader.usable_by(user) if entry["state"] == PRESENT else ():
+            if reader.cluster_of[database] == cluster:
+                yield from (Rule(database, user, network) for network in networks)
+
+
+def _ours(port: int, is_used: bool) -> dict[str, str]:
+    return {
+        "listen_addresses": "*" if is_used else "",
+        "port": str(port),
+        "password_encryption": "scram-sha-256",
+        "ssl": "on",
+        "ssl_cert_file": Paths().server_certificate,
+        "ssl_key_file": Paths().server_key,
+    }
+
+
+def sized_for(megabytes: int) -> dict[str, str]:
+    """Settings for a machine that does nothing else. Rounded, so that a few pages less ask for no restart."""
+    quarter = max(megabytes // 4 // 32 * 32, 32)
+    return {
+        "shared_buffers": f"{quarter}MB",
+        "effective_cache_size": f"{3 * quarter}MB",
+        "maintenance_work_mem": f"{min(max(quarter // 4, 16), 2048)}MB",
+        "work_mem": f"{min(max(quarter // 64, 4), 64)}MB",
+    }
+
+
+_LINE = re.compile(r"(\S+) = '((?:[^']|'')*)'")
+
+
+def settings_in(conf: str) -> dict[str, str]:
+    """The settings that a file of ours holds."""
+    found = filter(None, map(_LINE.fullmatch, conf.splitlines()))
+    return {line[1]: line[2].replace("''", "'").replace("\\\\", "\\") for line in found}
+
+
+def rules_in(hba: str) -> dict[str, str]:
+    """The lines of a file of ours, by themselves."""
+    return {line: "" for line in hba.splitlines() if line and not line.startswith("#")}
+
+
+def advice_on(complaints: str, known: Iterable[str]) -> list[str]:
+    """What the server said of a configuration, by setting, with the nearest name that there is."""
+    told = []
+    for complaint in complaints.splitlines():
+        if unknown := re.search(r'unrecognized configuration parameter "([^"]+)"', complaint):
+            close = get_close_matches(unknown[1], known, n=1)
+            fix = f"did you mean {close[0]!r}?" if close else "take it out"
+            told.append(_of(unknown[1], f"there is no such setting; {fix}"))
+        elif wrong := re.search(r'(?:for|parameter) "([^"]+)"(.*)', complaint):
+            told.append(_of(wrong[1], re.sub(r"^.*?(?:LOG|FATAL):\s+", "", complaint)))
+    return told
+
+
+def _of(setting: str, what: str) -> str:
+    return f"postgresql:server:settings:{setting}: {what}"
+
+
+def literal(text: str) -> str:
+    """A value as postgresql.conf wants it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def quoted(name: str) -> str:
+    """A name as pg_hba.conf wants it: one that is not taken for a word of its own."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,115 @@
+"""Bring up the hosts of the Vagrantfile under LXC and converge them, or end them and all that came with them.
+
+python -m devtools.hosts up | clean
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from devtools import box
+from devtools.set_up import step
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".vagrant"
+NETWORK = "/usr/libexec/lxc/lxc-net"  # Debian's own script, which needs no systemd
+NETWORK_IS_UP = Path("/run/lxc/network_up")
+MADE_BY_US = STATE / "lxc-net"  # there if the network was started for these hosts
+MASTER = "salt-master"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATIENCE = 120  # seconds for the minions to come up
+
+
+class Failed(Exception):
+    """The hosts cannot be had; the message says why and what to do."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    verbs = {"up": up, "clean": clean}
+    parser = argparse.ArgumentParser(prog="python -m devtools.hosts", description=__doc__.partition("\n")[0])
+    parser.add_argument("verb", choices=verbs)
+    try:
+        verbs[parser.parse_args(arguments).verb]()
+    except Failed as failure:
+        sys.exit(f"hosts: {failure}")
+
+
+def up() -> None:
+    """Bring up every host, and converge it."""
+    refuse_where_impossible()
+    box.give_to_vagrant("13")
+    start_network()
+    step("bringing up the hosts", ["vagrant", "up", "--provider=lxc"])
+    converge()
+
+
+def refuse_where_impossible() -> None:
+    if reason := why_not():
+        raise Failed(reason)
+
+
+def why_not() -> str | None:
+    """Why there can be no containers here, if so."""
+    if os.geteuid():
+        return "LXC makes its network as root: run this as root"
+    if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True).returncode:
+        return "this machine lets nobody make namespaces, which containers need"
+    if not any(Path("/sys/fs/cgroup").glob("*")):
+        return "there are no cgroups here, which containers need"
+    if not STATE.exists() and (others := sorted(box.CONTAINERS.glob("pgpillar-*"))):
+        return f"{others[0].name} is a host of another checkout; run `make hosts-clean` there"
+    return None
+
+
+def start_network() -> None:
+    if NETWORK_IS_UP.exists():
+        return
+    STATE.mkdir(exist_ok=True)
+    MADE_BY_US.touch()
+    step("starting their network", [NETWORK, "start"])
+
+
+def converge() -> None:
+    """Have the master bring every host to what pillar wants, the servers before those who use them."""
+    answer = "until salt --timeout=5 '*' test.ping; do :; done"
+    step("waiting for their minions", on(MASTER, "timeout", str(PATIENCE), "sh", "-c", answer))
+    step(
+        "converging them",
+        on(MASTER, "salt-run", "--log-level=quiet", "state.orchestrate", "orchestrate.everything"),
+    )
+
+
+def on(host: str, *command: str) -> list[str]:
+    """The command that runs another one on a host, as root."""
+    clean = [
+        "--clear-env",
+        "--set-var",
+        f"PATH={PATH}",
+        "--set-var",
+        "LANG=C.UTF-8",
+        "--set-var",
+        "HOME=/root",
+    ]
+    return ["lxc-attach", "--name", f"pgpillar-{host}", *clean, "--", *command]
+
+
+def clean() -> None:
+    """End the hosts, and their network where it was made for them."""
+    if not STATE.exists():
+        return
+    listed = subprocess.run(
+        ["lxc-ls", "--running", "-1", "--filter=^pgpillar-"], capture_output=True, text=True
+    )
+    for container in listed.stdout.split():  # what is thrown away need not end well
+        subprocess.run(["lxc-stop", "--kill", "--name", container])
+    step("ending the hosts", ["vagrant", "destroy", "--force"])
+    if MADE_BY_US.exists() and NETWORK_IS_UP.exists():
+        step("ending their network", [NETWORK, "stop"])
+    shutil.rmtree(STATE)
+
+
+if __name__ == "__main__":
+    main()

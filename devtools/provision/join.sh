@@ -1,0 +1,30 @@
+#!/bin/bash
+# Make this host one of those of the Vagrantfile: their names, its keys, and the daemons of Salt that it runs.
+# Usage: join.sh NAME MASTER "ADDRESS NAME"... with the keys in ./brought
+set -euo pipefail
+name=$1 master=$2
+shift 2
+brought=~vagrant/brought pki=/etc/salt/pki
+begin='# hosts of the Vagrantfile' end='# end of the hosts'
+
+sed -i "/^$begin/,/^$end/d; /^127\.0\.1\.1/d" /etc/hosts # a host's own name is the address others reach it by
+printf '%s\n' "$begin" "$@" "$end" >> /etc/hosts
+
+install -d /etc/salt/minion.d /etc/salt/master.d
+install -d -m 0700 $pki/minion $pki/master/minions
+take() { if [ -e "$brought/$1" ]; then install -m "$2" "$brought/$1" "$pki/$3"; fi; }
+take minion.pem 0400 minion/
+take minion.pub 0644 minion/
+take minion_master.pub 0644 minion/
+take master.pem 0400 master/
+take master.pub 0644 master/
+if [ -d $brought/minions ]; then install -m 0644 $brought/minions/* $pki/master/minions/; fi
+rm -rf $brought
+
+printf 'id: %s\nmaster: %s\n' "$name" "$master" > /etc/salt/minion.d/vagrant.conf
+if [ "$name" = "$master" ]; then
+  cp /srv/pgpillar/devtools/provision/master.conf /etc/salt/master.d/vagrant.conf
+  systemctl enable --quiet --now salt-master
+fi
+systemctl enable --quiet salt-minion
+systemctl restart --no-block salt-minion # it waits for the master by itself

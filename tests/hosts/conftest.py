@@ -1,0 +1,143 @@
+"""The hosts of the Vagrantfile, from a copy of the checkout that a test may edit, as a team edits its own."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from devtools import hosts
+
+REPO = Path(__file__).parents[2]
+LISTED = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+
+
+class Host:
+    """One of them."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def run(self, *command, check=True):
+        """Run a command as root, and give what it printed."""
+        done = self._done(*command)
+        if check and done.returncode:
+            raise AssertionError(f"{self.name}: {' '.join(command)}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def sh(self, script, check=True):
+        return self.run("sh", "-c", script, check=check)
+
+    def attempt(self, script):
+        """Run a script that is to fail, and give what it complained of."""
+        done = self._done("sh", "-c", script)
+        assert done.returncode, f"{self.name}: this should have failed: {script}\n{done.stdout}"
+        return done.stderr
+
+    def wait_for(self, script, seconds=120):
+        """Return once a script succeeds."""
+        wait_for(lambda: not self._done("sh", "-c", script).returncode, f"{self.name}: {script}", seconds)
+
+    def reboot(self):
+        """Reboot, and return once it is up again."""
+        before = self.init
+        self.sh("systemctl reboot", check=False)
+        wait_for(lambda: self.init not in ("", before), f"{self.name} has rebooted")
+        self.wait_for("systemctl is-system-running --wait | grep -q -e running -e degraded")
+
+    @property
+    def init(self):
+        """The process that this host's first one is on this machine; nothing while it is down."""
+        command = ["lxc-info", "--name", f"pgpillar-{self.name}", "--pid", "--no-humanize"]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    def _done(self, *command):
+        return subprocess.run(hosts.on(self.name, *command), capture_output=True, text=True, timeout=600)
+
+
+class World:
+    """All of them, as the one sees them who edits pillar and runs highstate."""
+
+    def __init__(self, checkout):
+        self.checkout = checkout
+        self.names = sorted(path.name for path in (checkout / ".vagrant" / "machines").iterdir())
+        self.hosts = {name: Host(name) for name in self.names}
+
+    def __getitem__(self, name):
+        return self.hosts[name]
+
+    def salt(self, target, function, *arguments):
+        """Call a function on minions from the master, and give what each returned."""
+        command = ["salt", "--out=json", "--static", "--timeout=30", target, function, *arguments]
+        return json.loads(self[hosts.MASTER].run(*command, check=False))
+
+    def highstate(self, target):
+        """Highstate; gives, by minion, the changes of every state that made some. None may have failed."""
+        return {name: changes(name, states) for name, states in self.salt(target, "state.highstate").items()}
+
+    @contextmanager
+    def edited(self, file, old, new):
+        """A pull request on a file of the checkout, taken back at the end."""
+        path = self.checkout / file
+        before = path.read_text()
+        assert old in before
+        path.write_text(before.replace(old, new))
+        try:
+            yield
+        finally:
+            path.write_text(before)
+
+
+def changes(minion, states):
+    assert isinstance(states, dict), f"{minion}: {states}"
+    failed = [state["comment"] for state in states.values() if not state["result"]]
+    assert not failed, f"{minion}: {failed}"
+    return {name: state["changes"] for name, state in states.items() if state["changes"]}
+
+
+def wait_for(condition, what, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"after {seconds} s not yet: {what}"
+        time.sleep(0.2)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--hosts-of", metavar="CHECKOUT", help="use hosts of this checkout that are up; they stay"
+    )
+
+
+@pytest.fixture(scope="session")
+def world(request):
+    if there := request.config.getoption("--hosts-of"):
+        yield World(Path(there))
+        return
+    if reason := hosts.why_not():
+        pytest.skip(reason)
+    checkout = copy_of_the_checkout()
+    try:
+        on_checkout(checkout, "up")
+        yield World(checkout)
+    finally:
+        on_checkout(checkout, "clean")
+        shutil.rmtree(checkout)
+
+
+def copy_of_the_checkout():
+    checkout = Path(tempfile.mkdtemp(prefix="pgpillar-hosts-", dir="/var/tmp"))
+    checkout.chmod(0o755)
+    listed = subprocess.run(LISTED, cwd=REPO, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPO / name, checkout / name, follow_symlinks=False)
+    return checkout
+
+
+def on_checkout(checkout, verb):
+    subprocess.run([sys.executable, "-m", "devtools.hosts", verb], cwd=checkout, check=True)
