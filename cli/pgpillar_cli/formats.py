@@ -79,7 +79,7 @@ def counted(number: int, what: str) -> str:
 
 
 def _markdown(found: Sequence[Finding]) -> None:
-    click.echo(cut([f"### pgpillar check: {summary(found)}", "", *map(item, found)]))
+    click.echo(fitted([Block(f"### pgpillar check: {summary(found)}"), Block("", [*map(item, found)])]))
 
 
 def item(finding: Finding) -> str:
@@ -96,17 +96,29 @@ def escaped(words: str) -> str:
     return words
 
 
-def cut(lines: Sequence[str], most: int = COMMENT) -> str:
-    """The lines that fit in a comment, and how many more there were."""
-    room = most - 100
-    kept = []
-    for line in lines:
-        room -= len(line) + 1
-        if room < 0:
-            more = len(lines) - len(kept)
-            return "\n".join([*kept, "", f"… and {more} more lines, which do not fit here."])
-        kept.append(line)
-    return "\n".join(kept)
+class Block:
+    """Lines between a head and a tail, of which some may be left out."""
+
+    def __init__(self, head: str, lines: Sequence[str] = (), tail: str = "", matters: bool = True):
+        self.head, self.lines, self.tail, self.matters = head, [*lines], tail, matters
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, [self.head, *self.lines, self.tail])) + "\n\n"
+
+    def shrink(self, excess: int) -> None:
+        """Leave out lines from the end, and say how many."""
+        kept, freed = [*self.lines], -60
+        while kept and freed < excess:
+            freed += len(kept.pop()) + 1
+        self.lines = [*kept, f"… and {len(self.lines) - len(kept)} more lines, which do not fit here"]
+
+
+def fitted(blocks: Sequence[Block], most: int = COMMENT) -> str:
+    """The blocks as one text that is not too long: statements go first, and then what is longest."""
+    while (excess := len("".join(map(str, blocks))) - most) > 0:
+        long = max(blocks, key=lambda block: (not block.matters and len(block.lines) > 1, len(str(block))))
+        long.shrink(excess)
+    return "".join(map(str, blocks)).rstrip()
 
 
 def _json(found: Sequence[Finding]) -> None:

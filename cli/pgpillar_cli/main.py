@@ -31,4 +31,6 @@ for command in COMMANDS:
 
 
 def main():
+    """The command, as a program. Nothing but a change exits with 2, not even a wrong option."""
+    click.UsageError.exit_code = 1
     cli(prog_name="pgpillar")

@@ -24,17 +24,23 @@ class Overview:
         self.nodes = [] if self.wrong else [*nodes]
         compiler = Compiler(place, environment)
         self.views = {one.minion: compiler.view(one.minion) for one in self.nodes}
-        for one in [*self._named()]:
-            self.nodes.append(one)
-            self.views[one.minion] = compiler.view(one.minion)
+        self.nodes = [*self._cast()]
+        self.views = {
+            name: self.views.get(name) or compiler.view(name) for name in (one.minion for one in self.nodes)
+        }
         self.locators = {name: Locator(place.root, view.sources) for name, view in self.views.items()}
         self.review = review.Environment(map(self._seen, self.nodes), environment.is_secret)
 
-    def _named(self) -> Iterator[Node]:
-        """The minions that pillar names to administer, where an entry of roles.yaml means them by a glob."""
+    def _cast(self) -> Iterator[Node]:
+        """The nodes. A minion that pillar names to administer is the example of the glob that fits best."""
         names = set().union(*(review.named_admins(view.tree) for view in self.views.values()))
+        cast: dict[str, list[Node]] = {}
         for name in sorted(names - self.views.keys()):
-            yield from [one for node in self.nodes if (one := node.called(name))][:1]
+            fitting = [one for node in self.nodes if (one := node.called(name))]
+            for best in sorted(fitting, key=lambda one: -len(one.glob))[:1]:
+                cast.setdefault(best.glob, []).append(best)
+        for node in self.nodes:
+            yield from cast.get(node.glob, [node])
 
     def _seen(self, one: Node) -> review.Seen:
         view = self.views[one.minion]

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pgpillar_cli import drawing, formats
 from pgpillar_cli.findings import Finding
-from pgpillar_cli.formats import counted, escaped
+from pgpillar_cli.formats import Block, counted, escaped, fitted
 
 NOTHING = {"plan": "nothing changes", "live": "nothing differs"}
 BESIDE = {  # what is told of a cluster beside its changes
@@ -168,31 +168,6 @@ def _sign(line: str, cluster: Mapping, kind: str, name: str) -> str:
 
 
 # As Markdown
-
-
-class Block:
-    """Lines between a head and a tail, of which some may be left out."""
-
-    def __init__(self, head: str, lines: Sequence[str] = (), tail: str = "", matters: bool = True):
-        self.head, self.lines, self.tail, self.matters = head, [*lines], tail, matters
-
-    def __str__(self) -> str:
-        return "\n".join(filter(None, [self.head, *self.lines, self.tail])) + "\n\n"
-
-    def shrink(self, excess: int) -> None:
-        """Leave out lines from the end, and say how many."""
-        kept, freed = [*self.lines], -60
-        while kept and freed < excess:
-            freed += len(kept.pop()) + 1
-        self.lines = [*kept, f"… and {len(self.lines) - len(kept)} more lines, which do not fit here"]
-
-
-def fitted(blocks: Sequence[Block], most: int = formats.COMMENT) -> str:
-    """The blocks as one text that is not too long: statements go first, and then what is longest."""
-    while (excess := len("".join(map(str, blocks))) - most) > 0:
-        long = max(blocks, key=lambda block: (not block.matters and len(block.lines) > 1, len(str(block))))
-        long.shrink(excess)
-    return "".join(map(str, blocks)).rstrip()
 
 
 def _markdown(told: Report) -> None:

@@ -49,4 +49,5 @@ def read(place: Place) -> tuple[list[Node], list[Finding]]:
 
 def _example(glob: str) -> str:
     """A minion id that a glob takes: shop-1 for shop-*."""
-    return re.sub(r"\[!?(.)[^]]*\]|[*?]", lambda found: found[1] or "1", glob)
+    begun = re.sub(r"^\*", "minion", glob)
+    return re.sub(r"\[!?(.)[^]]*\]|[*?]", lambda found: found[1] or "1", begun)

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from pgpillar_cli.main import main
+
 
 def places(findings):
     return [(one["file"].removeprefix("pillar/"), one["line"], one["message"]) for one in findings]
@@ -107,6 +109,31 @@ def test_wrong_is_1_and_the_formats_say_the_same(repo):
         result = repo.run("check", "--format", form)
         assert result.exit_code == 1
         assert "there is no user or group 'shoop'" in result.stdout.replace("\\", "")
+
+
+def test_no_password_is_shown(repo):
+    repo.replace("dev/secrets/postgresql-users/wiki.sls", "no-secret-in-dev-wiki", "hunter2-hunter2")
+    repo.replace("dev/secrets/postgresql-users/shop.sls", "no-secret-in-dev-shop_app", "hunter2-hunter2")
+    repo.write("prod/secrets/postgresql-users/wiki.sls", "postgresql: {users: {wiki: {password: hunter2}}}\n")
+    assert len(repo.findings()) == 3
+    for form in ("text", "markdown", "json", "github"):
+        assert "hunter2" not in repo.run("check", "--format", form).stdout
+
+
+def test_a_comment_with_many_problems_is_not_too_long(repo):
+    many = "".join(f"    database_number_{number}: nobody_of_this_name\n" for number in range(600))
+    repo.replace("postgresql/server.sls", "  databases:\n", f"  databases:\n{many}")
+    comment = repo.run("check", "--format", "markdown").stdout
+    assert comment.startswith("### pgpillar check: 600 problems\n")
+    assert 50000 < len(comment) <= 65536
+    assert "more lines, which do not fit here" in comment
+
+
+def test_a_wrong_option_is_no_change(repo, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["pgpillar", "-C", str(repo.root), "plan", "--no-such-option"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
 
 
 def test_an_environment_that_is_not_there(repo):
