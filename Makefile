@@ -73,7 +73,7 @@ format: venv  ## let ruff format and fix what it can
 	@$(VENV)/ruff check --quiet --fix
 
 .PHONY: bench
-bench:  ## measure against Salt's own states and the floor; writes docs/benchmarks; BENCH=quick for a short one
+bench:  ## measure against Salt's own states and the floor; writes docs/benchmarks; BENCH=quick, node or load
 	@$(SET_UP) demo
 	@$(VENV)/python -m bench $(BENCH)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import bench
-from bench import duel, meter, report, scale, server
+from bench import duel, load, meter, node, report, scale, server
 from bench.minion import REPO
 from devtools.embedded import Failed
 
@@ -21,15 +22,22 @@ def main(arguments: list[str] | None = None) -> None:
         description=bench.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("how", nargs="?", choices=SIZES, default="full")
+    parser.add_argument("how", nargs="?", choices=MEASURES, default="full")
     how = parser.parse_args(arguments).how
-    target = DOCS if how == "full" else QUICK
+    target = QUICK if how == "quick" else DOCS
+    MEASURES[how](target, say)
+    say(f"written: {Path(target).relative_to(REPO)}")
+
+
+def _cluster(how: str, target: Path, say) -> None:
     duel_sizes, scale_sizes = SIZES[how]
     with server.running() as running:
         rows = duel.run(running, duel_sizes, say)
         sizes, readers = scale.run(running, scale_sizes, say)
         report.write(target, running, rows, sizes, readers)
-    say(f"written: {Path(target).relative_to(REPO)}")
+
+
+MEASURES = {how: partial(_cluster, how) for how in SIZES} | {"node": node.measure, "load": load.measure}
 
 
 def say(line: str) -> None:

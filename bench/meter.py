@@ -20,14 +20,18 @@ class Broken(Exception):
     """A run that did not do what was to be measured."""
 
 
-def run(command: list, output: Path) -> Cost:
+def environment(**more: str) -> dict[str, str]:
+    """The environment without what could change what is measured."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PG", "PYTHON"))} | more
+
+
+def run(command: list, output: Path, **more: str) -> Cost:
     """Run a command to its end, its output in a file, and what it complains of in another beside it."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "PYTHON"))}
     complaints = output.with_suffix(".err")
     with output.open("wb") as file, complaints.open("wb") as errors:
         begun = perf_counter()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=errors, env=environment
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=errors, env=environment(**more)
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = perf_counter() - begun

@@ -14,26 +14,31 @@ NOTHING = {"nothing": {"test.nop": []}}
 
 
 class Minion:
-    """``states`` is an SLS as data, or None for pgpillar's own state tree."""
+    """``states`` is an SLS as data, which may include pgpillar's own, or None for its state tree alone."""
 
     def __init__(self, directory: Path, pillar: dict, states: dict | None, renderer="jinja|yaml", **options):
         self.directory = directory
         directory.mkdir(parents=True)
         self._write("pillar/top.sls", {"base": {"*": ["all"]}})
-        self._write("pillar/all.sls", {"postgresql": pillar} if pillar else {}, "#!json\n")
+        self.hold(pillar)
         if states is not None:
             self._write("salt/top.sls", {"base": {"*": ["states"]}})
             self._write("salt/states.sls", states, f"#!{renderer}\n")
-        roots = OURS if states is None else directory / "salt"
+        roots = [OURS] if states is None else [directory / "salt"]
+        if states and "include" in states:
+            roots.append(OURS)
         configuration = {
             "id": "db-admin-1",
             "root_dir": str(directory),
             "file_client": "local",
-            "file_roots": {"base": [str(roots)]},
+            "file_roots": {"base": [str(root) for root in roots]},
             "pillar_roots": {"base": [str(directory / "pillar")]},
             **options,
         }
         self._write("minion", configuration)
+
+    def hold(self, pillar: dict) -> None:
+        self._write("pillar/all.sls", {"postgresql": pillar} if pillar else {}, "#!json\n")
 
     def _write(self, name: str, data: dict, head: str = "") -> None:
         path = self.directory / name

@@ -28,24 +28,28 @@ COLOURS = {
 
 
 def write(directory: Path, server, rows: list[dict], sizes: list[dict], readers: list[dict]) -> None:
-    """Everything into ``directory``."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """What ``full`` and ``quick`` measure."""
     tables = {
-        "machine": _machine(server),
+        "machine": machine(server),
         "times": _times(rows),
         "ratios": _ratios(rows),
         "scale": _scale(sizes),
         "readers": _readers(readers),
     }
+    pictures = {name: _duel([r for r in rows if r["workload"] == name]) for name in WORKLOADS}
+    save(directory, tables, {**pictures, "scale": _growth(sizes)})
+
+
+def save(directory: Path, tables: dict[str, list], pictures: dict[str, list[plot.Panel]]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         with (directory / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(table)
-    for name in WORKLOADS:
-        (directory / f"{name}.svg").write_text(plot.svg(_duel([r for r in rows if r["workload"] == name])))
-    (directory / "scale.svg").write_text(plot.svg(_growth(sizes)))
+    for name, panels in pictures.items():
+        (directory / f"{name}.svg").write_text(plot.svg(panels))
 
 
-def _machine(server) -> list[Sequence]:
+def machine(server) -> list[Sequence]:
     version = server.query("show server_version", password="")[0][0]
     return [
         ("Measured", f"{datetime.now(UTC):%Y-%m-%d}"),

@@ -25,14 +25,16 @@ IDENT = ("admins postgres postgres", "admins root postgres")
 
 
 @contextmanager
-def running() -> Iterator[postgres.Server]:
+def running(**settings) -> Iterator[postgres.Server]:
     """A server of the newest major that Debian installed; it and all it held are gone at the end."""
     if os.geteuid():
         raise Failed("run this as root: Salt's own states become the user postgres, as they do on Debian")
     major = [major for major in postgres.majors() if postgres.installed(major)][-1]
     directory = Path(tempfile.mkdtemp(prefix="pgpillar-"))
     directory.chmod(0o755)
-    server = postgres.Server(directory / "server", postgres.binaries(major), settings=postgres.FAST)
+    server = postgres.Server(
+        directory / "server", postgres.binaries(major), settings=postgres.FAST | settings
+    )
     ident = server.configuration / "pg_ident.conf"
     server.settings |= {
         "ident_file": ident,
