@@ -77,10 +77,10 @@ def test_a_file_that_salt_cannot_read_is_told_with_its_line(repo, case):
     assert places(repo.findings("--env", "dev")) == [expected]
 
 
-def test_a_top_file_that_names_a_missing_file(repo):
-    repo.replace("dev/top.sls", "postgresql-users.wiki]", "postgresql-users.wikki]")
-    assert places(repo.findings()) == [
-        ("dev/top.sls", 7, "there is no file for 'secrets.postgresql-users.wikki'")
+def test_a_top_file_that_names_a_missing_file(right):
+    right.replace("dev/top.sls", "postgresql-users.wiki]", "postgresql-users.wikki]")
+    assert places(right.findings()) == [
+        ("dev/top.sls", 5, "there is no file for 'secrets.postgresql-users.wikki'")
     ]
 
 
