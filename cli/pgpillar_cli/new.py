@@ -40,6 +40,9 @@ def _tell(edit: Edit, subject: str) -> None:
     click.echo(f"  git commit -m {shlex.quote(subject)}")
 
 
+ACCESS = "What it may do in a database, such as shop=write; may be given again."
+
+
 class Access(click.ParamType):
     name = "database=level"
 
@@ -74,7 +77,7 @@ def new_database(edit, name, owner, role, minions):
 
 @click.command("new-user")
 @click.argument("name")
-@click.option("--access", "accesses", type=Access(), multiple=True, help="May be given again.")
+@click.option("--access", "accesses", type=Access(), multiple=True, help=ACCESS)
 @click.option("--group", "groups", multiple=True, help="A group that it is in; may be given again.")
 @click.option("--run-as", help="The system user of its application, which may read its client files.")
 @of_role
