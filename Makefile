@@ -47,7 +47,7 @@ test:  ## every test but those on hosts; PYTEST_ARGS="-k name" to choose
 
 .PHONY: test-hosts
 test-hosts:  ## the tests on hosts: brings them up, and ends them (as root)
-	@$(SET_UP) test-hosts
+	@$(SET_UP) dev
 	@$(VENV)/python -m pytest tests/hosts -p devtools.could_not_run $(PYTEST_ARGS)
 
 LINTS := lint-python lint-format lint-states lint-yaml lint-examples lint-names

@@ -5,13 +5,14 @@ python -m devtools.hosts up | clean
 
 import argparse
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from devtools import box
-from devtools.set_up import step
+from devtools.set_up import VAGRANT_LXC, step
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".vagrant"
@@ -59,6 +60,8 @@ def why_not() -> str | None:
         return "this machine lets nobody make namespaces, which containers need"
     if not any(Path("/sys/fs/cgroup").glob("*")):
         return "there are no cgroups here, which containers need"
+    if not VAGRANT_LXC.exists() and platform.freedesktop_os_release().get("VERSION_ID") != "12":
+        return "vagrant-lxc is missing, and of Debian's releases only 12 has it as a package"
     if not STATE.exists() and (others := sorted(box.CONTAINERS.glob("pgpillar-*"))):
         return f"{others[0].name} is a host of another checkout; run `make hosts-clean` there"
     return None

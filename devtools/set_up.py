@@ -1,6 +1,6 @@
 """Make this machine ready for a target of the Makefile: missing Debian packages first, then ``.venv``.
 
-    python3 devtools/set_up.py run | dev | demo | test | hosts | test-hosts
+    python3 devtools/set_up.py run | dev | demo | test | hosts
 
 Needs nothing but Debian's own python3. When everything is in place it says nothing and does nothing.
 """
@@ -37,7 +37,7 @@ class Package:
     present: Callable[[], object]
 
 
-VAGRANT_LXC = "/usr/share/vagrant-plugins/plugins.d/vagrant-lxc.json"
+VAGRANT_LXC = Path("/usr/share/vagrant-plugins/plugins.d/vagrant-lxc.json")
 
 PACKAGES = {
     "python3-venv": Package("to build .venv", lambda: importlib.util.find_spec("ensurepip")),
@@ -45,7 +45,7 @@ PACKAGES = {
     "pgbouncer": Package("for a private pooler", lambda: glob.glob("/usr/sbin/pgbouncer")),
     "gnupg": Package("to encrypt passwords", lambda: shutil.which("gpg")),
     "vagrant": Package("to bring up hosts", lambda: shutil.which("vagrant")),
-    "vagrant-lxc": Package("to have Vagrant use containers", lambda: glob.glob(VAGRANT_LXC)),
+    "vagrant-lxc": Package("to have Vagrant use containers", VAGRANT_LXC.exists),
     "lxc": Package("to run them", lambda: glob.glob("/usr/bin/lxc-start")),
     "dnsmasq-base": Package("to answer their DNS", lambda: glob.glob("/usr/sbin/dnsmasq")),
     "iptables": Package("to let them out", lambda: glob.glob("/usr/sbin/iptables")),
@@ -68,7 +68,6 @@ LEVELS = {
     "demo": Level(("runtime.txt",), ("postgresql", "pgbouncer")),
     "test": Level(("runtime.txt", "cli.txt", "dev.txt"), ("postgresql", "pgbouncer", "gnupg")),
     "hosts": Level(("runtime.txt",), HOSTS),
-    "test-hosts": Level(("runtime.txt", "cli.txt", "dev.txt"), HOSTS),
 }
 
 COMMAND = f"""#!{VENV}/bin/python -I

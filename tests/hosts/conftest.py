@@ -14,6 +14,7 @@ import pytest
 from devtools import hosts
 
 REPO = Path(__file__).parents[2]
+SET_UP = ["/usr/bin/python3", "-IS", REPO / "devtools" / "set_up.py"]
 LISTED = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
 
 
@@ -120,6 +121,7 @@ def world(request):
         return
     if reason := hosts.why_not():
         pytest.skip(reason)
+    subprocess.run([*SET_UP, "hosts"], check=True)
     checkout = copy_of_the_checkout()
     try:
         on_checkout(checkout, "up")

@@ -84,7 +84,7 @@ def test_pillar_says_otherwise():
     }.items() <= wanted.settings.items()
 
 
-@pytest.mark.parametrize("value", ["it's", r"a\b", "''", r"\'"])
+@pytest.mark.parametrize("value", ["it's", r"a\b", r"a\\b", "''", r"\'"])
 def test_any_value_is_read_back_as_it_was_written(value):
     wanted = read(settings={"cluster_name": value})
     assert server.settings_in(wanted.conf()) == wanted.settings
