@@ -122,15 +122,15 @@ def test_an_application_gets_its_role_its_files_and_its_states(fork):
 
 
 def test_a_second_user_of_a_role_stands_beside_the_first(fork):
-    options = ("--access", "wiki=read", "--role", "shop", "--run-as", "jobs")
-    changed = fork.done("new-user", "shop_jobs", *options)
-    assert set(changed) == {SERVER, f"{DEV}/shop.sls", f"{PROD}/shop.sls"}
+    options = ("--access", "wiki=read", "--role", "reporting", "--run-as", "jobs")
+    changed = fork.done("new-user", "report_jobs", *options)
+    assert set(changed) == {SERVER, f"{DEV}/reporting.sls", f"{PROD}/reporting.sls"}
     assert changed[SERVER] == [
         "-    wiki: wiki",
         "+    wiki:",
         "+      owner: wiki",
-        "+      access: {shop_jobs: read}",
-        "+    shop_jobs: {run_as: jobs}",
+        "+      access: {report_jobs: read}",
+        "+    report_jobs: {run_as: jobs}",
     ]
 
 
