@@ -7,10 +7,10 @@ from dataclasses import fields
 from typing import NamedTuple
 
 from pgpillar import sql, strangers, text
-from pgpillar.model import Cluster, Endpoint
-from pgpillar.node import Node, Pool
+from pgpillar.model import PRESENT, Cluster, Endpoint
+from pgpillar.node import Client, Node, Pool
 from pgpillar.pillar import Declared
-from pgpillar.plan import Change, PlanError, destructive, plan
+from pgpillar.plan import Change, PlanError, destructive, heirs, plan
 
 HIDDEN = ("password", "ca")  # what of an endpoint is not shown
 OF_A_CLIENT = ("host", "port", "hostaddr", "discovery", "replicas", "sslmode", "ca", "ca_file")
@@ -23,6 +23,7 @@ class Effect(NamedTuple):
     refusals: tuple[str, ...] = ()  # why it cannot be
     way: tuple[str, ...] = ()  # what is new about how it is reached and administered
     forgotten: Mapping[str, object] = {}  # what pillar no longer names, and what stays as it is
+    inherited: Mapping[str, object] = {}  # by database, what goes to other owners, if the server has it
 
     def told(self) -> dict:
         """The same as plain data, with the names of ``pg_access.plan``. No secret is in it."""
@@ -33,27 +34,38 @@ class Effect(NamedTuple):
             "refusals": [*self.refusals],
             "way": [*self.way],
             "forgotten": self.forgotten,
+            "inherited": self.inherited,
         }
 
 
 def of_cluster(name: str, before: Declared | None, after: Declared | None) -> Effect:
     """What an edit does to a cluster. One that pillar no longer names is left as it is."""
     old, new = (declared.cluster if declared else Cluster(name) for declared in (before, after))
-    way = _moves(before and before.endpoint, after and after.endpoint)
     forgotten = strangers.forgotten(old, new)
     if after is None:
-        return Effect(way=("pillar no longer names it",), forgotten=forgotten)
+        return Effect(forgotten={"clusters": [name], **forgotten})
+    way = tuple(_moves(before and before.endpoint, after.endpoint))
     try:
-        return Effect(tuple(plan(old, new)), (), tuple(way), forgotten)
+        return Effect(tuple(plan(old, new)), (), way, forgotten, dict(_inherited(old, new)))
     except PlanError as error:
-        return Effect((), tuple(error.refusals), tuple(way), forgotten)
+        return Effect((), tuple(error.refusals), way, forgotten)
 
 
-def _moves(before: Endpoint | None, after: Endpoint | None) -> Iterator[str]:
-    if not before or not after:
-        return
-    for field in fields(Endpoint):
-        yield from _move(field.name, getattr(before, field.name), getattr(after, field.name))
+def _inherited(old: Cluster, new: Cluster) -> Iterator[tuple[str, list[str]]]:
+    for name, database in sorted(new.databases.items()):
+        now = old.databases.get(name)
+        if now and now.state == database.state == PRESENT and now != database:
+            found = heirs(now, database, new.managed).items()
+            lines = [
+                f"what {owner} owns in {' and '.join(schemas)} goes to {heir}"
+                for (owner, heir), schemas in found
+            ]
+            yield from [(name, lines)] if lines else ()
+
+
+def _moves(before: Endpoint | None, after: Endpoint) -> Iterator[str]:
+    if before:
+        yield from _differences(before, after, [one.name for one in fields(Endpoint)])
 
 
 def _move(what: str, old: object, new: object) -> Iterator[str]:
@@ -74,14 +86,29 @@ def _shown(value: object) -> str:
 
 def of_node(before: Node | None, after: Node | None) -> dict[str, list[str]]:
     """What becomes of each pool of a node; under '', what is new for all of them. Any of it is a reload."""
-    old, new = (node.pools if node else {} for node in (before, after))
-    moves = {name: [*_pool(name, before, after)] for name in sorted({*old, *new})}
-    moves[""] = [*_settings(before, after)] if before and after else []
+    if after is None:
+        return {}
+    names = sorted({*(before.pools if before else ()), *after.pools})
+    moves = {name: [*_pool(name, before, after)] for name in names}
+    moves[""] = [*_settings(before, after)] if before else []
     return {name: lines for name, lines in moves.items() if lines}
 
 
-def _pool(name: str, before: Node | None, after: Node | None) -> Iterator[str]:
-    old, new = (node.pools.get(name) if node else None for node in (before, after))
+def of_clients(before: Node | None, after: Node | None) -> dict[str, list[str]]:
+    """What is new about the files that the users of a node are given."""
+    old, new = (node.clients if node else {} for node in (before, after))
+    names = [one.name for one in fields(Client)]
+    moves = {user: [*_differences(old[user], new[user], names)] for user in sorted({*old} & {*new})}
+    return {name: lines for name, lines in moves.items() if lines}
+
+
+def of_leaving(before: Node | None, after: Node | None) -> dict[str, list[str]]:
+    """The pools of a node that pillar no longer knows of. Nobody goes there to change them."""
+    return {"pools": sorted(before.pools)} if before and before.pools and after is None else {}
+
+
+def _pool(name: str, before: Node | None, after: Node) -> Iterator[str]:
+    old, new = before.pools.get(name) if before else None, after.pools.get(name)
     if not new:
         yield "goes"
     elif not old:

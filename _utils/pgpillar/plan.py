@@ -82,6 +82,19 @@ def plan(current: Cluster, wanted: Cluster) -> list[Change]:
     return changes + [*_farewells(current, wanted)]
 
 
+def heirs(now: Database, wanted: Database, managed: frozenset[str]) -> dict[tuple[str, str], list[str]]:
+    """Whose objects go to whom, in which schemas, if there are any: that is not known of a pillar."""
+    owners = {now.owner, *now.creators, *(schema.owner for schema in now.schemas.values() if schema.owner)}
+    anything = [
+        Object("object", (schema,), owner) for schema in sorted(now.schemas) for owner in sorted(owners)
+    ]
+    moved = _Inside(replace(now, objects=tuple(anything)), wanted, managed, None).new_owners
+    found = defaultdict(list)
+    for one, heir in moved.items():
+        found[one.owner, heir] += one.path
+    return found
+
+
 def destructive(changes: Iterable[Change]) -> list[Change]:
     """Those that destroy something, or take it from somebody. In a new database there is nothing to take."""
     changes = [*changes]

@@ -68,9 +68,7 @@ class Minion:
 def through(minion: Minion, names: tuple[str, ...]) -> Report:
     """What the clusters of a minion say: those of these names, or all that it administers."""
     clusters = {name: _told(minion, name) for name in names or minion.ask("clusters")}
-    return Report(
-        "live", f"the servers, as {minion.name} sees them", [Part((minion.name,), clusters, {}, ())], ()
-    )
+    return Report("live", f"the servers, as {minion.name} sees them", [Part((minion.name,), clusters)], ())
 
 
 def _told(minion: Minion, cluster: str) -> dict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import click
 
@@ -38,9 +38,10 @@ def between(place: Place, base: str, names: Sequence[str]) -> Report:
     after = _overviews(place, place.environments(names))
     wrong = findings.merged(finding for one in after.values() for finding in one.hindrances())
     with checkout.base_of(place, base) as (old, commit):
-        there = [one for one in old.all_environments() if one.name in after]
+        there = [one for one in old.all_environments() if not names or one.name in after]
         before = _overviews(old, there) if not wrong else {}
-        parts = [_part(name, before.get(name), one) for name, one in after.items()] if not wrong else []
+        all_names = sorted({*before, *after}) if not wrong else ()
+        parts = [_part(name, before.get(name), after.get(name)) for name in all_names]
     return Report("plan", f"{base} at {commit[:10]}", report.alike(parts), wrong)
 
 
@@ -49,22 +50,29 @@ def _overviews(place: Place, environments: Iterable[Environment]) -> dict[str, O
     return {one.name: Overview(place, one, nodes, wrong) for one in environments}
 
 
-def _part(name: str, before: Overview | None, after: Overview) -> Part:
+def _part(name: str, before: Overview | None, after: Overview | None) -> Part:
     """One environment. Where its base is wrong, nothing can be compared with it."""
+    goes = after is None
     if hindrances := findings.merged(before.hindrances() if before else ()):
-        return Part((name,), {}, {}, hindrances)
-    old = before.review if before else review.Environment((), False)
-    new = after.review
+        return Part((name,), base_is_wrong=hindrances, goes=goes)
+    old, new = (one.review if one else review.Environment((), False) for one in (before, after))
     clusters = {
         cluster: effect.of_cluster(cluster, old.clusters.get(cluster), new.clusters.get(cluster))
         for cluster in sorted({*old.clusters, *new.clusters})
     }
     nodes = {
-        _label(minion, before, after): effect.of_node(old.nodes.get(minion), new.nodes.get(minion))
+        _label(minion, before, after): (old.nodes.get(minion), new.nodes.get(minion))
         for minion in sorted({*old.nodes, *new.nodes})
     }
     told = {cluster: one.told() for cluster, one in clusters.items() if any(one)}
-    return Part((name,), told, {glob: moves for glob, moves in nodes.items() if moves}, [])
+    return Part((name,), told, goes=goes, **{kind: _of_nodes(nodes, tell) for kind, tell in OF_NODES.items()})
+
+
+OF_NODES = {"nodes": effect.of_node, "clients": effect.of_clients, "leaving": effect.of_leaving}
+
+
+def _of_nodes(nodes: Mapping[str, tuple], tell: Callable) -> dict[str, dict]:
+    return {glob: moves for glob, (old, new) in nodes.items() if (moves := tell(old, new))}
 
 
 def _label(minion: str, *overviews: Overview | None) -> str:

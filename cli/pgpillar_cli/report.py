@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import click
 from rich.console import Console
@@ -17,11 +17,23 @@ from pgpillar_cli.formats import Block, counted, escaped, fitted
 
 NOTHING = {"plan": "nothing changes", "live": "nothing differs"}
 BESIDE = {  # what is told of a cluster beside its changes
-    "way": "how it is reached",
+    "way": "how it is reached and administered",
     "refusals": "cannot be",
     "failures": "could not be read",
+    "inherited": "moves as well, as far as the server has it",
     "forgotten": "no longer in pillar, and left as it is",
     "unmanaged": "not in pillar, and left alone",
+}
+NEWS = {  # those that are news by themselves, as the headline has them
+    "refusals": "cannot be on",
+    "failures": "could not read",
+    "way": "another way to",
+    "forgotten": "no longer in pillar on",
+}
+OF_NODES = {  # what is told of app nodes, and of each thing there
+    "nodes": ("pgbouncer reloads on", "pool {}"),
+    "clients": ("client files change on", "user {}"),
+    "leaving": ("no longer in pillar, and left as they are:", "{}"),
 }
 
 
@@ -30,9 +42,33 @@ class Part:
     """What becomes of environments that are alike; or why that cannot be told."""
 
     environments: tuple[str, ...]
-    clusters: Mapping[str, Mapping]
-    nodes: Mapping[str, Mapping[str, Sequence[str]]]
-    base_is_wrong: Sequence[Finding]
+    clusters: Mapping[str, Mapping] = field(default_factory=dict)
+    nodes: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    clients: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    leaving: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    base_is_wrong: Sequence[Finding] = ()
+    goes: bool = False  # it is no longer there
+
+    @property
+    def where(self) -> str:
+        return " and ".join(self.environments)
+
+    @property
+    def of_nodes(self) -> dict[str, Mapping[str, Mapping[str, Sequence[str]]]]:
+        """What is told of nodes, by title."""
+        return {
+            f"{title} these nodes of {self.where}": _labelled(nodes, label)
+            for kind, (title, label) in OF_NODES.items()
+            if (nodes := getattr(self, kind))
+        }
+
+    def notes(self, against: str) -> Iterator[str]:
+        """What is to be said of the environments as a whole."""
+        if self.goes:
+            yield f"{self.where} goes: nothing is dropped there, and nobody converges it any more"
+        if self.base_is_wrong:
+            wrong = f"the pillar of {against} is itself wrong, so nothing can be compared with it"
+            yield f"{self.where}: {wrong}"
 
 
 @dataclass(frozen=True)
@@ -50,12 +86,18 @@ class Report:
 
     @property
     def changes(self) -> bool:
-        beside = any(part.nodes or part.base_is_wrong for part in self.parts)
-        return beside or any(one["changes"] or one.get("way") for one in self.clusters)
+        return any(news(self))
 
     @property
     def clusters(self) -> list[Mapping]:
         return [cluster for part in self.parts for cluster in part.clusters.values()]
+
+
+def _labelled(nodes: Mapping[str, Mapping[str, Sequence[str]]], label: str) -> dict[str, dict[str, list]]:
+    return {
+        node: {label.format(name) if name else "settings": [*lines] for name, lines in moves.items()}
+        for node, moves in nodes.items()
+    }
 
 
 def alike(parts: Iterable[Part]) -> list[Part]:
@@ -84,10 +126,24 @@ def write(told: Report, form: str) -> None:
 
 def headline(told: Report) -> str:
     """How much changes, in one line."""
-    nodes = sorted({name for part in told.parts for name in part.nodes})
-    reloads = f"pgbouncer reloads on {', '.join(nodes)}" if nodes else ""
-    words = "; ".join(filter(None, [summary(told.clusters), reloads]))
-    return f"pgpillar {told.command}: {words or NOTHING[told.command]}"
+    return f"pgpillar {told.command}: {'; '.join(news(told)) or NOTHING[told.command]}"
+
+
+def news(told: Report) -> Iterator[str]:
+    """Whatever makes it untrue that nothing changes."""
+    yield from (f"{part.where} goes" for part in told.parts if part.goes)
+    yield from (f"{part.where} cannot be compared" for part in told.parts if part.base_is_wrong)
+    yield from filter(None, [summary(told.clusters)])
+    clusters = [pair for part in told.parts for pair in part.clusters.items()]
+    for key, words in NEWS.items():
+        yield from _on(words, (name for name, cluster in clusters if cluster.get(key)))
+    for kind, (words, _) in OF_NODES.items():
+        yield from _on(words, (name for part in told.parts for name in getattr(part, kind)))
+
+
+def _on(words: str, names: Iterable[str]) -> Iterator[str]:
+    if once := sorted({*names}):
+        yield f"{words} {', '.join(once)}"
 
 
 def summary(clusters: Iterable[Mapping]) -> str:
@@ -118,15 +174,6 @@ def _listed(found: object) -> Iterator[str]:
             yield f"{key}: {', '.join(value) if isinstance(value, list) else value}"
 
 
-def _pools(moves: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """What becomes of the pools of a node, and of pgbouncer as a whole, by name."""
-    return {f"pool {name}" if name else "settings": [*lines] for name, lines in moves.items()}
-
-
-def _cannot_be_compared(told: Report) -> str:
-    return f"the pillar of {told.against} is itself wrong, so nothing can be compared with it"
-
-
 # On the terminal
 
 
@@ -134,15 +181,13 @@ def _text(told: Report) -> None:
     out = formats.console()
     out.print(Text(headline(told), "bold"))
     for part in told.parts:
-        where = " and ".join(part.environments)
-        if part.base_is_wrong:
-            out.print(Text(f"{where}: {_cannot_be_compared(told)}", "yellow"))
-            formats.text(out, part.base_is_wrong)
+        for note in part.notes(told.against):
+            out.print(Text(note, "yellow"))
+        formats.text(out, part.base_is_wrong)
         for name, cluster in part.clusters.items():
-            draw(out, f"cluster {name} of {where}", cluster)
-        if part.nodes:
-            nodes = {node: _pools(moves) for node, moves in part.nodes.items()}
-            out.print(drawing.tree(f"pgbouncer reloads on these nodes of {where}", nodes))
+            draw(out, f"cluster {name} of {part.where}", cluster)
+        for title, nodes in part.of_nodes.items():
+            out.print(drawing.tree(title, nodes))
 
 
 def draw(out: Console, title: str, cluster: Mapping) -> None:
@@ -178,14 +223,13 @@ def _blocks(told: Report) -> Iterator[Block]:
     yield Block(f"### {escaped(headline(told))}")
     yield Block(f"Compared with {escaped(told.against)}.")
     for part in told.parts:
-        where = " and ".join(part.environments)
+        yield from (Block(f"**{escaped(note)}**") for note in part.notes(told.against))
         if part.base_is_wrong:
-            items = map(formats.item, part.base_is_wrong)
-            yield Block(f"**{where}**: {escaped(_cannot_be_compared(told))}:\n", [*items])
+            yield Block("", [*map(formats.item, part.base_is_wrong)])
         for name, cluster in part.clusters.items():
-            yield from cluster_blocks(f"Cluster {name} of {where}", cluster)
-        if part.nodes:
-            yield Block(f"#### pgbouncer reloads on these nodes of {where}\n", [*_node_items(part.nodes)])
+            yield from cluster_blocks(f"Cluster {name} of {part.where}", cluster)
+        for title, nodes in part.of_nodes.items():
+            yield Block(f"#### {escaped(title)}\n", [*_node_items(nodes)])
 
 
 def cluster_blocks(title: str, cluster: Mapping) -> Iterator[Block]:
@@ -220,7 +264,7 @@ def _diff(cluster: Mapping) -> Iterator[str]:
 
 def _node_items(nodes: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[str]:
     for node, moves in nodes.items():
-        for name, lines in _pools(moves).items():
+        for name, lines in moves.items():
             told = ", ".join(lines)
             yield f"- {escaped(f'{node}, {name}: {told}')}"
 
@@ -240,8 +284,10 @@ def _github(told: Report) -> None:
     """One note for the whole, and one for each change that destroys or takes away."""
     click.echo(f"::notice title=pgpillar {told.command}::{formats.quoted(headline(told))}")
     for part in told.parts:
+        for note in part.notes(told.against):
+            click.echo(f"::warning title=pgpillar {told.command}::{formats.quoted(note)}")
         for name, cluster in part.clusters.items():
-            title = formats.quoted(f"cluster {name} of {' and '.join(part.environments)}", ",:")
+            title = formats.quoted(f"cluster {name} of {part.where}", ",:")
             for line in _destructive(cluster):
                 click.echo(f"::warning title={title}::{formats.quoted(line)}")
 

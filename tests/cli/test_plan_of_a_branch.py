@@ -112,9 +112,10 @@ def test_a_base_that_is_wrong_is_told_and_the_other_environment_is_planned(branc
     dev, prod = told(branch)["parts"]
     assert (dev["base_is_wrong"][0]["file"], dev["clusters"]) == (f"pillar/{SHOP_SECRETS}", {})
     assert prod["clusters"]["main"]["changes"] == {"roles": {"shop_app": ["set connection limit 60"]}}
-    for form in ("text", "markdown"):
+    for form in ("text", "markdown", "github"):
         result = plan(branch, "--format", form)
         assert result.exit_code == 0
+        assert "dev cannot be compared" in result.stdout
         assert "is itself wrong, so nothing can be compared with it" in result.stdout
 
 
@@ -130,6 +131,55 @@ def test_what_pillar_no_longer_names_is_told(branch):
     cluster = only_part(branch)["clusters"]["main"]
     assert (cluster["changes"], cluster["forgotten"]) == ({}, {"databases": ["old"]})
     assert "no longer in pillar, and left as it is: databases: old" in plan(branch).stdout
+
+
+def test_an_environment_that_goes_is_told_with_what_it_leaves(branch):
+    branch.git("rm", "-r", "--quiet", "pillar/prod")
+    _, part = told(branch)["parts"]
+    assert (part["environments"], part["goes"]) == (["prod"], True)
+    assert part["clusters"]["main"]["changes"] == {}
+    assert part["clusters"]["main"]["forgotten"]["clusters"] == ["main"]
+    assert part["clusters"]["main"]["forgotten"]["databases"] == ["old", "shop", "wiki"]
+    assert part["leaving"]["wiki-*"] == {"pools": ["wiki"]}
+    assert part["nodes"] == {}
+    for form in ("text", "markdown", "github"):
+        assert "prod goes: nothing is dropped there, and nobody" in plan(branch, "--format", form).stdout
+    assert plan(branch, "--exit-code").exit_code == 2
+
+
+def test_what_an_owner_leaves_to_the_next_is_told_as_far_as_pillar_knows(branch):
+    branch.replace(SERVER, "    wiki: wiki", "    wiki: shop")
+    cluster = only_part(branch)["clusters"]["main"]
+    assert cluster["inherited"] == {"wiki": ["what wiki owns in public goes to shop"]}
+    assert "moves as well, as far as the server has it: wiki: what wiki owns" in plan(branch).stdout
+
+
+CLUSTERS = "postgresql/clusters.sls"
+NEWS = [
+    ("another way to main", CLUSTERS, "host: postgresql.", "port: 5433\n      host: postgresql."),
+    ("another way to main", CLUSTERS, "user: doadmin", "user: admin"),
+    ("no longer in pillar on main", SERVER, "    old: {owner: shop, state: quarantined}\n", ""),
+    ("client files change on shop-*", SERVER, "{connection_limit: 50", "{run_as: www, connection_limit: 50"),
+]
+
+
+@pytest.mark.parametrize(("told", "file", "old", "new"), NEWS)
+def test_the_headline_has_whatever_is_new(branch, told, file, old, new):
+    branch.replace(file, old, new)
+    result = plan(branch, "--exit-code")
+    assert told in result.stdout.splitlines()[0]
+    assert result.exit_code == 2
+
+
+def test_the_headline_has_what_cannot_be(branch):
+    branch.replace(SERVER, "    wiki: wiki", "    wiki: {owner: wiki, encoding: UTF8}")
+    branch.git("checkout", "--quiet", "main")
+    branch.commit()
+    branch.git("checkout", "--quiet", "-B", "topic")
+    branch.replace(SERVER, "UTF8", "LATIN1")
+    result = plan(branch)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("pgpillar plan: cannot be on main\n")
 
 
 def test_a_cluster_that_moves_is_told(branch):
