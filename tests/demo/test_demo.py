@@ -98,11 +98,11 @@ def test_an_edit_is_applied_on_the_nodes(copy, edited):
 def test_a_fault_that_is_of_the_nodes_alone_is_told(copy):
     path = copy.file("postgresql/pgbouncer.sls")
     before = path.read_text()
-    path.write_text(before.replace("listen_addr", "listen_adr"))
+    path.write_text(before.replace("listen_addr:", "poolmode: session, listen_addr:"))
     done = copy.run()
     path.write_text(before)
     assert done.returncode == 1
-    assert done.stderr.count("settings:listen_adr: did you mean 'listen_addr'?") == 1
+    assert done.stderr.count("settings:poolmode: did you mean 'pool_mode'?") == 1
     assert "passwords in the files of .demo/pillar/secrets" in done.stderr
     assert "requisite" not in done.stderr
 
