@@ -69,6 +69,8 @@ class Rollout:
         rows = self.console.ask("SHOW CONFIG") if self.console.is_up else []
         fixed = {row["key"]: row["value"] for row in rows if row["changeable"] == "no"}
         if stuck := pgbouncer.differing(self.wanted.node, self._place(""), fixed):
+            # One that is misspelt may be why
+            trial.check_settings(self.wanted.node.settings, self.installation.user)
             raise BouncerError(
                 f"these settings take a restart, which cuts every client: {'; '.join(stuck)};"
                 " stop pgbouncer (systemctl stop pgbouncer) and apply this again, which starts it with them"

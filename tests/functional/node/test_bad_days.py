@@ -56,6 +56,13 @@ def test_a_setting_that_takes_a_restart_is_said_and_not_claimed(calm, shop):
     assert calm.console.settings()["default_pool_size"] == "20"
 
 
+def test_a_misspelt_setting_is_named_before_the_restart_that_it_seems_to_take(node, shop):
+    node.converge({**shop, "pgbouncer": {"settings": {"listen_addr": ""}}})
+    node.start()
+    said = node.refused({**shop, "pgbouncer": {"settings": {"listen_adr": ""}}})
+    assert "did you mean 'listen_addr'?" in said
+
+
 def test_what_takes_a_restart_is_there_after_one(running, shop):
     before, running.port = running.port, free_port()
     assert f"listen_port is '{before}', not '{running.port}'" in running.refused(shop)
