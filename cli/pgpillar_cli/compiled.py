@@ -6,11 +6,15 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
+from math import inf
+from pathlib import Path
 from typing import NamedTuple
 
 import salt.config
 import salt.loader
 import salt.pillar
+import yaml
 
 from pgpillar import sealed, shape
 from pgpillar_cli import complaints
@@ -19,6 +23,8 @@ from pgpillar_cli.place import Environment, Place
 
 NOWHERE = "/nonexistent/pgpillar"  # Salt's own directories; it needs none
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian"}  # what Jinja in pillar may count on
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MOST = 1_000_000  # values in a file; 2,000 databases with their users are a tenth of it
 
 LOADED: dict[str | None, object] = {}  # what stands in a text of YAML
 
@@ -123,6 +129,8 @@ class Witness:
     def begin(self, file: str | None) -> None:
         """The next renderer that is asked for is this file's."""
         self.file = self.place.relative(file) if file else ""
+        if file and not _is_text(Path(file).read_bytes()):
+            self._unread(complaints.no_text(self.file))
 
     def __contains__(self, name: str) -> bool:
         return name in self.renderers
@@ -137,7 +145,7 @@ class Witness:
             text = _text(data)
             try:
                 made = render(data, *args, tmplpath=tmplpath, **more)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # one in Python may exit
                 self.findings.append(complaints.of_renderer(error, file))
                 raise complaints.Told from None
             if name == "yaml" and (fault := _misshapen(made, file, is_top=not args[1])):
@@ -154,6 +162,7 @@ class Witness:
         """A text is read once, however many nodes see it. Salt takes ``include`` out of it, and no more."""
         text = _text(data)
         if text not in LOADED:
+            _refuse_masses(text)
             LOADED[text] = self.renderers["yaml"](data, *args, **more)
         return dict(LOADED[text]) if isinstance(LOADED[text], Mapping) else LOADED[text]
 
@@ -201,6 +210,30 @@ def _misshapen(made: object, file: str, is_top: bool) -> Finding | None:
     if not isinstance(made.get("postgresql", {}), Mapping | None):
         return complaints.no_mapping(file, "postgresql")
     return None
+
+
+def _refuse_masses(text: str) -> None:
+    """Aliases may stand for so many values that Salt would never be done with them."""
+    if "*" in text and _size(yaml.compose(text, Loader=Loader), {}) > MOST:
+        raise yaml.composer.ComposerError(problem="too many aliases")
+
+
+def _size(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values there are, with those of an alias wherever it stands."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = inf  # of what stands in itself
+        items = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + sum(_size(item, known) for item in items)
+    return known[id(node)]
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return data.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def _text(data) -> str | None:

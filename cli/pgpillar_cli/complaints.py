@@ -26,7 +26,6 @@ class Told(Exception):
 
 
 _YAML = (  # what it says, what that means, and what would be right
-    (r"conflicting ID '(?P<key>[^':]*)'", "the key '{key}' stands here twice", "keep one of the two"),
     (r"conflicting ID", "a key stands here twice", "keep one of the two"),
     (r"unacceptable key", "a mapping or a list is no key", "put it in quotes"),
     (
@@ -39,6 +38,7 @@ _YAML = (  # what it says, what that means, and what would be right
         "this is a tab, or a character that begins no value",
         "indent by spaces, and put the text in quotes",
     ),
+    (r"too many aliases", "its aliases stand for too much to be read", "write what they stand for"),
     (r"undefined alias", "'*' begins an alias, and there is none of that name", "put the text in quotes"),
     (r"tab character", "this is a tab", "indent by spaces"),
     (
@@ -58,8 +58,23 @@ _YAML = (  # what it says, what that means, and what would be right
     (r"", "this is no YAML", "look for an indentation, a bracket or a quote"),
 )
 
+_BRACES = "correct what stands between the braces; braces of a password are safe below #!yaml"
+_JINJA = (  # of what kind it is, what it says, what that means, and what would be right
+    (jinja2.TemplateNotFound, r"", "there is no file of this name", "correct its name, or add it"),
+    (
+        jinja2.UndefinedError,
+        r"^'salt.* has no attribute",
+        "Salt has no function of this name",
+        "correct its name",
+    ),
+    (jinja2.UndefinedError, r"", "a name is not defined", _BRACES),
+    (jinja2.TemplateSyntaxError, r"Unexpected end of template", "a block is not closed", "close it"),
+    (jinja2.TemplateSyntaxError, r"", "the braces hold nothing that it understands", _BRACES),
+    (jinja2.TemplateError, r"", "this fails", _BRACES),
+)
 
-def of_renderer(error: Exception, file: str) -> Finding:
+
+def of_renderer(error: BaseException, file: str) -> Finding:
     """What a renderer complained of."""
     cause = error.__cause__ or error.__context__ or error
     explain = next((explain for kind, explain in _CAUSES.items() if isinstance(cause, kind)), _of_another)
@@ -69,19 +84,21 @@ def of_renderer(error: Exception, file: str) -> Finding:
 def _of_yaml(cause: yaml.YAMLError, error: Exception) -> Finding:
     said = str(getattr(cause, "problem", None) or getattr(cause, "reason", None) or "")
     mark = getattr(cause, "problem_mark", None)
-    pattern, message, fix = next(row for row in _YAML if re.search(row[0], said))
-    words = re.search(pattern, said).groupdict()
-    return Finding(message.format(**words), fix, line=mark.line + 1 if mark else None)
+    message, fix = next(told for pattern, *told in _YAML if re.search(pattern, said))
+    return Finding(message, fix, line=mark.line + 1 if mark else None)
 
 
 def _of_jinja(cause: jinja2.TemplateError, error: Exception) -> Finding:
     line = getattr(error, "line_num", None) or getattr(cause, "lineno", None)
-    if isinstance(cause, jinja2.TemplateNotFound):
-        return Finding(f"Jinja: there is no file {cause.name!r}", "correct its name, or add it", line=line)
-    if found := re.search(r"^'salt.* has no attribute '(.*)'$", cause.message or ""):
-        message = f"Jinja: Salt has no function {found[1]!r}"
-        return Finding(message, "correct its name", line=line)
-    return Finding(f"Jinja: {cause.message}", "correct what stands between the braces", line=line)
+    said = cause.message or ""
+    message, fix = next(
+        told for kind, says, *told in _JINJA if isinstance(cause, kind) and re.search(says, said)
+    )
+    return Finding(f"Jinja: {message}", fix, line=line)
+
+
+def _of_bytes(cause: UnicodeDecodeError, error: Exception) -> Finding:
+    return Finding("this, or what it imports, is not UTF-8", "save it as UTF-8")
 
 
 def _of_another(cause: Exception, error: Exception) -> Finding:
@@ -89,12 +106,17 @@ def _of_another(cause: Exception, error: Exception) -> Finding:
     return Finding(f"Salt cannot render this: {type(cause).__name__}", "mend it, or take it out", line=line)
 
 
-_CAUSES = {yaml.YAMLError: _of_yaml, jinja2.TemplateError: _of_jinja}
+_CAUSES = {yaml.YAMLError: _of_yaml, jinja2.TemplateError: _of_jinja, UnicodeDecodeError: _of_bytes}
+
+
+def no_text(file: str) -> Finding:
+    return Finding("this is not UTF-8", "save it as UTF-8", file=file)
 
 
 def no_renderer(name: str, known: Iterable[str], file: str) -> Finding:
+    """Salt looks for one of this name, which is what a file begins with: it may be a secret."""
     known = [one for one in RENDERERS if one in known]
-    message = f"Salt has no renderer {name!r}, and so reads nothing of this file"
+    message = "Salt has no such renderer, and so reads nothing of this file"
     return Finding(message, nearest(name, known), file=file, line=1)
 
 
@@ -122,6 +144,8 @@ _SALT = (
         "write '- name' lines below it",
     ),
     (r"(?s)Rendering .*pgpillar has told", None, None),
+    (r"(?s)Rendering SLS .*codec can't decode", None, None),  # told when it was begun
+    (r"(?s)Rendering .*codec can't decode", "this is not UTF-8", "save it as UTF-8"),
     (
         r"",
         "Salt cannot make sense of what this top file leads to",

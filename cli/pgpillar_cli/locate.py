@@ -11,11 +11,10 @@ from pathlib import Path
 import yaml
 
 from pgpillar import review, shape
-from pgpillar_cli.compiled import Source
+from pgpillar_cli.compiled import Loader, Source
 from pgpillar_cli.findings import Finding
 
 DEEPEST = 12  # keys of pillar stand less deep
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Locator:

@@ -35,10 +35,12 @@ class Node(NamedTuple):
 def read(place: Place) -> tuple[list[Node], list[Finding]]:
     """A node for each entry, and what is wrong with the file."""
     try:
-        text = (place.root / FILE).read_text()
+        text = (place.root / FILE).read_text(encoding="utf-8")
         entries = salt.utils.yaml.safe_load(text)
     except OSError:
         return [], [Finding("there is no such file", "write 'minion: [role]' lines into it", file=FILE)]
+    except UnicodeDecodeError:
+        return [], [complaints.no_text(FILE)]
     except yaml.YAMLError as error:
         return [], [complaints.of_renderer(error, FILE)]
     notes = Notes()

@@ -24,7 +24,7 @@ WRONG_FILES = {
     ),
     "a key that stands twice": (
         "postgresql: {}\npostgresql: {}\n",
-        ("dev/secrets/postgresql-users/shop.sls", 2, "the key 'postgresql' stands here twice"),
+        ("dev/secrets/postgresql-users/shop.sls", 2, "a key stands here twice"),
     ),
     "a tab": (
         "postgresql:\n\tusers: {}\n",
@@ -32,20 +32,15 @@ WRONG_FILES = {
     ),
     "Jinja that is not closed": (
         "a: 1\n{% if x %}\n",
-        (
-            "dev/secrets/postgresql-users/shop.sls",
-            2,
-            "Jinja: Unexpected end of template. Jinja was looking for the following tags: "
-            "'elif' or 'else' or 'endif'. The innermost block that needs to be closed is 'if'.",
-        ),
+        ("dev/secrets/postgresql-users/shop.sls", 2, "Jinja: a block is not closed"),
     ),
     "Jinja with an unknown name": (
         "a: 1\nb: {{ nothing.there }}\n",
-        ("dev/secrets/postgresql-users/shop.sls", 2, "Jinja: 'nothing' is undefined"),
+        ("dev/secrets/postgresql-users/shop.sls", 2, "Jinja: a name is not defined"),
     ),
     "Jinja that includes what is not there": (
         "a: 1\n{% include 'nothing.jinja' %}\n",
-        ("dev/secrets/postgresql-users/shop.sls", 2, "Jinja: there is no file 'nothing.jinja'"),
+        ("dev/secrets/postgresql-users/shop.sls", 2, "Jinja: there is no file of this name"),
     ),
     "an include of what is not there": (
         "include:\n  - secrets.nothing\n",
@@ -64,7 +59,7 @@ WRONG_FILES = {
         (
             "dev/secrets/postgresql-users/shop.sls",
             1,
-            "Salt has no renderer 'yamll', and so reads nothing of this file",
+            "Salt has no such renderer, and so reads nothing of this file",
         ),
     ),
 }
@@ -75,6 +70,63 @@ def test_a_file_that_salt_cannot_read_is_told_with_its_line(repo, case):
     text, expected = WRONG_FILES[case]
     repo.write("dev/secrets/postgresql-users/shop.sls", text)
     assert places(repo.findings("--env", "dev")) == [expected]
+
+
+ALIASES = "a0: &a0 [1, 1]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}{f', *a{n}' * 9}]\n" for n in range(9))
+WRONG_BYTES = {
+    "Latin-1": ("a: é\n".encode("latin-1"), "this is not UTF-8"),
+    "UTF-16": ("a: é\n".encode("utf-16"), "this is not UTF-8"),
+    "an exit": (b"#!py\nimport sys\ndef run():\n    sys.exit(0)\n", "Salt cannot render this: SystemExit"),
+    "aliases of aliases": (ALIASES.encode(), "its aliases stand for too much to be read"),
+    "an alias in itself": (b"a: &a [*a]\n", "its aliases stand for too much to be read"),
+}
+
+
+@pytest.mark.parametrize("file", ["dev/secrets/postgresql-users/shop.sls", "postgresql/server.sls"])
+@pytest.mark.parametrize("case", WRONG_BYTES)
+def test_a_file_that_would_stop_salt_is_told_by_its_name(repo, case, file):
+    data, message = WRONG_BYTES[case]
+    (repo.root / "pillar" / file).write_bytes(data)
+    assert places(repo.findings("--env", "dev")) == [(file, None, message)]
+
+
+@pytest.mark.parametrize("file", ["roles.yaml", "dev/top.sls"])
+def test_what_all_of_pillar_hangs_on_is_to_be_text(repo, file):
+    (repo.root / "pillar" / file).write_bytes("é: [shop]\n".encode("latin-1"))
+    assert [message for _, _, message in places(repo.findings("--env", "dev"))] == ["this is not UTF-8"]
+
+
+SPOILT = (
+    "{password: 'a{{Tr0ub4dorXY}}b'}",
+    "{password: 'a{%Tr0ub4dorXY%}b'}",
+    "{password: 'a{{b Tr0ub4dorXY}}'}",
+    "{password: 'a{{b[Tr0ub4dorXY'}",
+    "{password: 'a{{b.Tr0ub4dorXY.c}}'}",
+    "{password: 'a{{b|Tr0ub4dorXY}}'}",
+    "{password: 'a{%include \"Tr0ub4dorXY\"%}'}",
+    "{password: \"a{{salt['Tr0ub4dorXY']()}}\"}",
+    "{Tr0ub4dorXY, Tr0ub4dorXY}",
+    "{? {Tr0ub4dorXY: 1}}",
+    "{password: *Tr0ub4dorXY}",
+    "{password: !Tr0ub4dorXY a}",
+    "{password: @Tr0ub4dorXY}",
+)
+
+
+@pytest.mark.parametrize("entry", SPOILT)
+def test_no_renderer_repeats_a_secret(repo, entry):
+    repo.write("dev/secrets/postgresql-users/wiki.sls", f"postgresql:\n  users:\n    wiki: {entry}\n")
+    assert no_secret_in(repo)
+
+
+def test_a_secret_in_the_place_of_a_renderer_is_not_shown(repo):
+    repo.write("dev/secrets/postgresql-users/wiki.sls", "#!Tr0ub4dorXY\npostgresql: {}\n")
+    assert no_secret_in(repo)
+
+
+def no_secret_in(repo):
+    result = repo.run("check")
+    return result.exit_code == 1 and "Tr0ub4dor" not in result.output
 
 
 def test_a_top_file_that_names_a_missing_file(right):
