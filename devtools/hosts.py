@@ -62,7 +62,7 @@ def why_not() -> str | None:
         return "there are no cgroups here, which containers need"
     if not VAGRANT_LXC.exists() and platform.freedesktop_os_release().get("VERSION_ID") != "12":
         return "vagrant-lxc is missing, and of Debian's releases only 12 has it as a package"
-    if not STATE.exists() and (others := sorted(box.CONTAINERS.glob("pgpillar-*"))):
+    if not (STATE / "machines").exists() and (others := sorted(box.CONTAINERS.glob("pgpillar-*"))):
         return f"{others[0].name} is a host of another checkout; run `make hosts-clean` there"
     return None
 
