@@ -69,6 +69,14 @@ def give(edit: Edit, user: str, database: str, level: str) -> None:
     edit.note(SERVER, f"{level} on {database} for {user}")
 
 
+def name_pool(edit: Edit, name: str, database: str, user: str) -> None:
+    pools = edit.mapping(SERVER, "postgresql", "pools")
+    if name in pools:
+        raise EditError(f"pool {name!r} is there already, in {SERVER}")
+    pools[text(name)] = flow({"database": text(database), "user": text(user)})
+    edit.note(SERVER, f"pool {name}, to {database} as {user}")
+
+
 # Roles
 
 

@@ -64,7 +64,7 @@ class Edit:
         """What is wrong with a copy of the place that has these files. Lines are left out, for they move."""
         with tempfile.TemporaryDirectory(prefix="pgpillar-") as directory:
             copy = Place(Path(directory))
-            shutil.copytree(self.place.root / "pillar", copy.root / "pillar", symlinks=True)
+            shutil.copytree(self.place.root / "pillar", copy.root / "pillar", ignore_dangling_symlinks=True)
             for name, text in texts.items():
                 _write(copy.root / name, text)
             found = check.in_all(copy, copy.environments())
@@ -166,6 +166,7 @@ def _replace(texts: dict[Path, str]) -> None:
     """Write all of the files, or none: each is ready beside its place before the first one moves there."""
     ready = {path: path.with_name(f".{path.name}.new") for path in texts}
     before = {path: path.read_text() for path in texts if path.is_file()}
+    replaced = []
     try:
         for path, new in ready.items():
             _write(new, texts[path])
@@ -173,15 +174,15 @@ def _replace(texts: dict[Path, str]) -> None:
                 shutil.copymode(path, new)
         for path, new in ready.items():
             os.replace(new, path)
-    except OSError as error:
-        _restore(ready, before)
-        raise EditError(f"{error.filename2 or error.filename}: {error.strerror}") from None
+            replaced.append(path)
+    except OSError:
+        _restore(replaced, before)
+        raise
+    finally:
+        for new in ready.values():
+            new.unlink(missing_ok=True)
 
 
-def _restore(ready: dict[Path, Path], before: dict[Path, str]) -> None:
-    for path, new in ready.items():
-        if path in before:
-            path.write_text(before[path])
-        for made in {path, new} - before.keys():
-            if made.is_file():
-                made.unlink()
+def _restore(replaced: list[Path], before: dict[Path, str]) -> None:
+    for path in replaced:
+        path.write_text(before[path]) if path in before else path.unlink()

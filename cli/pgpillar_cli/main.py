@@ -1,5 +1,6 @@
 """The command line. Each command is a module of its own."""
 
+import errno
 from pathlib import Path
 
 import click
@@ -8,8 +9,23 @@ import pgpillar
 from pgpillar_cli import check, live, new, plan, schema
 from pgpillar_cli.place import Place, PlaceError
 
+ANYWHERE = (live.live.name, schema.schema.name)  # the commands that need no pillar
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class Group(click.Group):
+    """Commands. What a file or a directory refuses is told in a line, whichever command met it."""
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            what = error.filename2 or error.filename
+            raise click.ClickException(f"{what}: {error.strerror}" if what else str(error)) from None
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(pgpillar.__version__, prog_name="pgpillar")
 @click.option(
     "-C", "directory", default=".", type=click.Path(file_okay=False, path_type=Path), help="Run as if there."
@@ -17,8 +33,8 @@ from pgpillar_cli.place import Place, PlaceError
 @click.pass_context
 def cli(context, directory):
     """PostgreSQL access from Salt pillar: what is wrong with it, and what an edit of it changes."""
-    if context.invoked_subcommand == live.live.name:
-        return  # it looks at servers, from wherever it is
+    if context.invoked_subcommand in ANYWHERE:
+        return
     try:
         context.obj = Place.around(directory)
     except PlaceError as error:

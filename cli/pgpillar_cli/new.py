@@ -80,18 +80,23 @@ def new_database(edit, name, owner, role, minions):
 @click.option("--access", "accesses", type=Access(), multiple=True, help=ACCESS)
 @click.option("--group", "groups", multiple=True, help="A group that it is in; may be given again.")
 @click.option("--run-as", help="The system user of its application, which may read its client files.")
+@click.option("--pool", help="What its applications call the database, if not by its name.")
 @of_role
 @editing
-def new_user(edit, name, accesses, groups, run_as, role, minions):
+def new_user(edit, name, accesses, groups, run_as, pool, role, minions):
     """Add a user with a random password in each environment, and what it may do."""
     if not accesses and not groups:
         raise EditError(f"say what {name!r} may do, with --access database=level or with --group group")
+    if pool and len(accesses) != 1:
+        raise EditError(f"a pool is of one database; say which for {pool!r}, with one --access")
     if not amend.add_user(edit, name, role, minions):
         raise EditError(f"user {name!r} is there already; for another password: pgpillar new-secret {name}")
     if public := {key: value for key, value in {"groups": [*groups], "run_as": run_as}.items() if value}:
         amend.describe_user(edit, name, **public)
     for database, level in accesses:
         amend.give(edit, name, database, level)
+        if pool:
+            amend.name_pool(edit, pool, database, name)
     return f"Add user {name}"
 
 

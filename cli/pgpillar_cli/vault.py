@@ -21,7 +21,7 @@ def new_password() -> str:
 def keys(place: Place, environment: Environment) -> list[Path]:
     """The public keys of those who can read what is written for an environment."""
     directory = place.root / "conf" / environment.name / "keys"
-    found = sorted(directory.glob("*.asc"))
+    found = sorted(key for key in directory.glob("*.asc") if not key.stem.endswith(".asc"))  # gpg's output
     if not found:
         where = place.relative(directory)
         raise EditError(f"{where} has no key to encrypt for; export that of the master of {environment.name}")

@@ -5,6 +5,7 @@ import errno
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -284,6 +285,42 @@ def test_a_machine_without_gpg(fork, monkeypatch):
 def test_a_file_that_nothing_decrypts_gets_no_encrypted_password(fork):
     fork.replace("prod/secrets/postgresql-users/all.sls", "#!yaml|gpg\n", "")
     assert "would hold an encrypted password that nothing decrypts" in fork.refused("new-database", "blog")
+
+
+def test_a_message_that_gpg_left_beside_the_keys_is_none(fork):
+    (fork.keys / "master.asc.asc").write_text("-----BEGIN PGP MESSAGE-----\n")
+    assert fork.done("new-database", "blog")
+
+
+def test_a_pool_that_would_be_called_as_another_can_be_named(fork):
+    options = ("--access", "shop=read", "--role", "shop")
+    assert "would both have a pool called 'shop'" in fork.refused("new-user", "shop_worker", *options)
+    changed = fork.done("new-user", "shop_worker", *options, "--pool", "jobs")
+    assert "+    jobs: {database: shop, user: shop_worker}" in changed[SERVER]
+
+
+def test_a_pool_is_of_one_database(fork):
+    told = fork.refused("new-user", "x", "--access", "shop=read", "--access", "wiki=read", "--pool", "jobs")
+    assert told == "Error: a pool is of one database; say which for 'jobs', with one --access\n"
+
+
+def test_a_file_that_is_a_link_is_edited_where_it_stands(fork):
+    (fork.root / "shared").mkdir()
+    (fork.root / SERVER).rename(fork.root / "shared/server.sls")
+    (fork.root / SERVER).symlink_to("../../shared/server.sls")
+    assert fork.done("new-database", "blog", "--owner", "wiki") == {"shared/server.sls": ["+    blog: wiki"]}
+    assert (fork.root / SERVER).is_symlink()
+
+
+def test_a_checkout_that_one_may_only_read(fork, monkeypatch):
+    def write_text(path, text):
+        if path.is_relative_to(fork.root):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        path.write_bytes(text.encode())
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    told = fork.refused("new-database", "blog")
+    assert re.fullmatch(r"Error: /.*\.sls\.new: Permission denied\n", told)
 
 
 @pytest.mark.parametrize("fails", ["all.sls", "server.sls"])

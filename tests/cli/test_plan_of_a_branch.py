@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from pillar_repo import Repo
 
 SERVER = "postgresql/server.sls"
 SHOP_SECRETS = "dev/secrets/postgresql-users/shop.sls"
@@ -203,6 +204,39 @@ def test_a_base_that_git_does_not_know(branch):
     result = branch.run("plan", "--base", "nowhere")
     assert result.exit_code == 1
     assert "Not a valid object name nowhere; name another base, or fetch the whole history" in result.stderr
+
+
+@pytest.mark.parametrize("base", ["--help", "--output=x"])
+def test_a_base_is_no_option_of_gits(branch, base):
+    result = branch.run("plan", f"--base={base}")
+    assert result.exit_code == 1
+    assert f"Not a valid object name {base}" in result.stderr
+
+
+def test_a_machine_without_git(branch, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    told = plan(branch).stderr
+    assert told == "Error: git is not installed, which knows what there was before; install git\n"
+
+
+def test_a_base_is_whole_whatever_archives_leave_out_and_wherever_links_lead(branch):
+    branch.git("mv", f"pillar/{SERVER}", "shared.sls")
+    (branch.root / "pillar" / SERVER).symlink_to("../../shared.sls")
+    (branch.root / ".gitattributes").write_text("pillar/prod export-ignore\n")
+    branch.commit("main")
+    branch.git("checkout", "--quiet", "-B", "topic")
+    assert plan(branch).stdout == "pgpillar plan: nothing changes\n"
+
+
+def test_pillar_below_the_root_of_a_repo(branch):
+    branch.git("mv", "pillar", "deep")
+    (branch.root / "salt").mkdir()
+    branch.git("mv", "deep", "salt/pillar")
+    branch.commit("main")
+    below = Repo(branch.root / "salt")
+    below.git("checkout", "--quiet", "-B", "topic")
+    below.replace(SERVER, "connection_limit: 50", "connection_limit: 60")
+    assert "1 change" in plan(below).stdout
 
 
 def test_a_comment_is_never_too_long_and_says_what_is_missing(branch):
