@@ -2,9 +2,10 @@
 
 import logging
 
-import golden
 import pytest
 from saltfactories.plugins.event_listener import EventListener
+
+from tests import golden
 
 
 def pytest_addoption(parser):

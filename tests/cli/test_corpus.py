@@ -1,7 +1,8 @@
 """Wrong pillars, each an edit of the right one, and all that ``check`` says of it."""
 
-import golden
 import pytest
+
+from tests import golden
 
 
 def edit(repo, file, change):

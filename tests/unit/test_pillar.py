@@ -5,7 +5,6 @@ import datetime
 import string
 from collections import OrderedDict
 
-import golden
 import pytest
 import yaml
 from hypothesis import given
@@ -14,6 +13,7 @@ from salt.utils.secret import MaskedDict
 
 from pgpillar import pillar
 from pgpillar.model import ABSENT, QUARANTINED, Membership, Secret
+from tests import golden
 
 ONE_CLUSTER = {"main": {"host": "postgresql.example.internal"}}
 TWO_CLUSTERS = {"one": {"host": "one.example.internal"}, "two": {"host": "two.example.internal"}}

@@ -1,11 +1,11 @@
 """Plans: from what is there and what is wanted to the words and the statements, letter by letter."""
 
-import golden
 import pytest
 import worlds
 
 from pgpillar import sql, text
 from pgpillar.plan import PlanError, plan
+from tests import golden
 
 
 @pytest.mark.parametrize("case", golden.cases("unit/plans", 3))

@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import golden
 import jsonschema
 import pytest
 import yaml
@@ -14,6 +13,7 @@ from test_pillar import RIGHT
 
 from pgpillar import schema, shape
 from pgpillar.pillar import ROOT, TREE
+from tests import golden
 
 REPO = Path(__file__).parents[2]
 CHECKS = jsonschema.Draft7Validator.FORMAT_CHECKER
