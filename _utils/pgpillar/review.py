@@ -119,6 +119,10 @@ class Password(NamedTuple):
     secret: Secret
 
 
+def sees_cluster(tree: object) -> bool:
+    return bool(pillar.entries(tree, "clusters"))
+
+
 def named_admins(tree: object) -> set[str]:
     """The minions that pillar names to administer a cluster."""
     return {minion for named in pillar.named_minions(tree).values() for minion in named}
@@ -237,15 +241,16 @@ def is_for_secrets(file: str) -> bool:
 
 def _role_of(file: str) -> str | None:
     """The role whose secrets a file is for."""
-    path = PurePosixPath(file)
-    return path.stem if path.parent.name == USERS else None
+    path = PurePosixPath(file).with_suffix("")
+    path = path.parent if path.name == "init" else path
+    return path.name if path.parent.name == USERS else None
 
 
 # Who sees what
 
 
 def secrets_of_others(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
-    roles = f"the role {', '.join(map(repr, one.roles))} alone" if one.roles else "no role"
+    roles = " but ".join(filter(None, ["no role", " and ".join(map(repr, one.roles))]))
     for file, given in one.files.items():
         passwords = [*_passwords(given)] if is_for_secrets(file) else ()
         if passwords and _role_of(file) not in one.roles:
@@ -293,8 +298,10 @@ def weak_tls(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Pro
 
 
 def missing_admins(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
-    seeing = [other.minion for other in environment.seen if pillar.named_minions(other.tree)]
     for cluster, named in pillar.named_minions(one.tree).items():
+        seeing = [
+            other.minion for other in environment.seen if cluster in pillar.entries(other.tree, "clusters")
+        ]
         path = ROOT / "clusters" / cluster / "admin"
         if not named and len(seeing) > 1:
             message = f"{len(seeing)} minions see it, and nothing says which administers it"
@@ -303,6 +310,9 @@ def missing_admins(environment: Environment, one: Seen, tree: Mapping) -> Iterat
             if minion not in environment.minions:
                 known = nearest(minion, environment.minions)
                 yield Problem(str(path / "minion"), f"roles.yaml has no minion {minion!r}", known)
+            elif minion not in seeing:
+                message = f"{minion!r} is to administer this cluster, and does not see it"
+                yield Problem(str(path / "minion"), message, "give the files that declare it to '*'")
 
 
 def crowded_clusters(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
@@ -323,7 +333,8 @@ _OF_ALL = {
     bad_passwords: True,
     clear_passwords: True,
     public_passwords: True,
+    missing_admins: True,
     weak_tls: False,
 }
-_OF_ADMINS = {idle_users: True, idle_files: True, missing_admins: True, crowded_clusters: True}
+_OF_ADMINS = {idle_users: True, idle_files: True, crowded_clusters: True}
 _OF_OTHERS = {secrets_of_others: True}

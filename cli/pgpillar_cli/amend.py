@@ -15,7 +15,6 @@ from pgpillar_cli.edit import Edit, EditError, File, flow, text
 from pgpillar_cli.place import Environment
 
 SERVER = "pillar/postgresql/server.sls"
-STATES = "salt/top.sls"
 NOBODYS = "all"  # where the users stand that no role has, and the others are included
 
 
@@ -88,8 +87,8 @@ def add_role(edit: Edit, role: str, minions: Iterable[str]) -> None:
     for environment in edit.place.environments():
         file = f"pillar/{environment.name}/top.sls"
         _list(edit, file, role, f"secrets.postgresql-users.{role}")
-    if not edit.file(STATES).is_new:
-        _list(edit, STATES, role, "postgresql.client")
+    if not edit.file(roles.STATES).is_new:
+        _list(edit, roles.STATES, role, "postgresql.client")
 
 
 def _give_role(edit: Edit, role: str, minions: Iterable[str]) -> None:

@@ -33,6 +33,7 @@ def check(context, names, form):
 
 def in_all(place: Place, environments: Iterable[Environment]) -> Iterator[Finding]:
     """What is wrong in each of these environments."""
-    nodes, wrong = roles.read(place)
+    entries, wrong = roles.read(place)
+    yield from roles.without_files(place, entries)
     for environment in environments:
-        yield from Overview(place, environment, nodes, wrong).findings()
+        yield from Overview(place, environment, entries, wrong).findings()

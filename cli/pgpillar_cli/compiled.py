@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -70,6 +71,10 @@ class Compiler:
         tree = witness.still_encrypted(compiled.get("postgresql", {}))
         findings = witness.findings + complaints.of_salt(errors, top, files)
         return View(minion, tree, witness.sources, findings, witness.whole and not errors)
+
+    def finds(self, sls: object) -> bool:
+        """Whether there is a file of this name, or one that this glob takes."""
+        return isinstance(sls, str) and bool(fnmatch.filter(self.pillar.avail["base"], sls))
 
     def _options(self) -> dict:
         return salt.config.apply_master_config(

@@ -159,6 +159,11 @@ def of_salt(errors: Iterable[str], top: str, files: Mapping[str, Path]) -> list[
     return [finding for error in errors for finding in _of_one(error, top, files)]
 
 
+def no_file(sls: str, top: str, path: Path) -> Finding:
+    """What Salt would say to a top file that names this, were there a minion that is given it."""
+    return next(_of_one(f"Specified SLS '{sls}' in", top, {top: path}))
+
+
 def _of_one(error: str, top: str, files: Mapping[str, Path]) -> Iterator[Finding]:
     pattern, message, fix = next(row for row in _SALT if re.match(row[0], error))
     if message:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from pgpillar import review
 from pgpillar.shape import Problem
+from pgpillar_cli import complaints, roles
 from pgpillar_cli.compiled import Compiler
 from pgpillar_cli.findings import NOTICE, WRONG, Finding
 from pgpillar_cli.locate import Locator
 from pgpillar_cli.place import Environment, Place
-from pgpillar_cli.roles import Node
+from pgpillar_cli.roles import Entry, Node
 
 
 class Overview:
     """The pillar of every node of an environment, as Salt compiles it."""
 
     def __init__(
-        self, place: Place, environment: Environment, nodes: Iterable[Node], wrong: Iterable[Finding]
+        self, place: Place, environment: Environment, entries: Iterable[Entry], wrong: Iterable[Finding]
     ):
-        """``nodes`` and ``wrong`` are what ``roles.read`` gives. A wrong roles.yaml spoils every top file."""
-        self.environment, self.wrong = environment, [*wrong]
-        self.nodes = [] if self.wrong else [*nodes]
-        compiler = Compiler(place, environment)
-        self.views = {one.minion: compiler.view(one.minion) for one in self.nodes}
+        """``entries`` and ``wrong`` are what ``roles.read`` gives. A wrong file spoils every top file."""
+        self.place, self.environment, self.wrong = place, environment, [*wrong]
+        self.entries = [] if self.wrong else [*entries]
+        self.compiler = Compiler(place, environment)
+        self.nodes = roles.examples(self.entries)
+        self.views = {one.minion: self.compiler.view(one.minion) for one in self.nodes}
         self.nodes = [*self._cast()]
-        self.views = {
-            name: self.views.get(name) or compiler.view(name) for name in (one.minion for one in self.nodes)
-        }
+        names = [one.minion for one in self.nodes]
+        self.views = {name: self.views.get(name) or self.compiler.view(name) for name in names}
         self.locators = {name: Locator(place.root, view.sources) for name, view in self.views.items()}
         self.review = review.Environment(map(self._seen, self.nodes), environment.is_secret)
 
@@ -36,8 +38,7 @@ class Overview:
         names = set().union(*(review.named_admins(view.tree) for view in self.views.values()))
         cast: dict[str, list[Node]] = {}
         for name in sorted(names - self.views.keys()):
-            fitting = [one for node in self.nodes if (one := node.called(name))]
-            for best in sorted(fitting, key=lambda one: -len(one.glob))[:1]:
+            if best := roles.node(self.entries, name):
                 cast.setdefault(best.glob, []).append(best)
         for node in self.nodes:
             yield from cast.get(node.glob, [node])
@@ -50,6 +51,8 @@ class Overview:
     def findings(self) -> Iterator[Finding]:
         """Everything that is wrong."""
         yield from self.hindrances()
+        for finding in self._of_top() if self.nodes else ():
+            yield finding._replace(environments=(self.environment.name,))
         for minion, problem, is_fault in self.review.remarks():
             yield self._finding(minion, problem)._replace(level=WRONG if is_fault else NOTICE)
 
@@ -59,6 +62,17 @@ class Overview:
         for minion, view in self.views.items():
             yield from (self._located(minion, finding) for finding in view.findings)
             yield from (self._finding(minion, problem) for problem in self.review.problems[minion])
+
+    def _of_top(self) -> Iterator[Finding]:
+        """What is wrong with the top file beside what it gives to minions."""
+        top, path = self.place.relative(self.environment.top), self.environment.top
+        text = path.read_text(errors="replace")
+        yield from roles.without_minions(top, text, self.entries)
+        for file in chain(*roles.given(text).values()):
+            if not self.compiler.finds(file):
+                yield complaints.no_file(str(file), top, path)
+        if not any(review.sees_cluster(view.tree) or view.findings for view in self.views.values()):
+            yield Finding("no minion sees a cluster", "give the files that declare it to '*'", file=top)
 
     def _finding(self, minion: str, problem: Problem) -> Finding:
         return self._located(minion, Finding(problem.message, problem.fix, problem.path))

@@ -46,8 +46,8 @@ def between(place: Place, base: str, names: Sequence[str]) -> Report:
 
 
 def _overviews(place: Place, environments: Iterable[Environment]) -> dict[str, Overview]:
-    nodes, wrong = roles.read(place)
-    return {one.name: Overview(place, one, nodes, wrong) for one in environments}
+    entries, wrong = roles.read(place)
+    return {one.name: Overview(place, one, entries, wrong) for one in environments}
 
 
 def _part(name: str, before: Overview | None, after: Overview | None) -> Part:

@@ -1,44 +1,51 @@
-"""Which nodes there are: for each entry of ``pillar/roles.yaml``, one minion that it stands for."""
+"""Which nodes there are, by ``pillar/roles.yaml``, and whether top files and it speak of the same roles."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 import salt.utils.yaml
 import yaml
 
-from pgpillar.shape import ListOf, MapOf, Notes, Text
+from pgpillar.shape import ListOf, MapOf, Notes, Text, nearest
 from pgpillar.shape import Path as PillarPath
 from pgpillar_cli import complaints
 from pgpillar_cli.findings import Finding
 from pgpillar_cli.locate import line_of
 from pgpillar_cli.place import Place
 
-FILE = "pillar/roles.yaml"
+FILE, STATES = "pillar/roles.yaml", "salt/top.sls"
+EVERYBODY = "*"  # in a top file, every role
 ENTRIES = MapOf(Text("a minion id or a glob"), ListOf(Text("a role")))
 
 
+class Entry(NamedTuple):
+    """An entry of roles.yaml: which minions it means, and the roles that it gives them."""
+
+    glob: str
+    roles: tuple[str, ...]
+
+
 class Node(NamedTuple):
-    """A minion that an entry of roles.yaml means, and the roles that it names."""
+    """A minion, the entry that fits it best, and the roles of all entries that fit it."""
 
     glob: str
     minion: str
     roles: tuple[str, ...]
 
-    def called(self, minion: str) -> Node | None:
-        """The minion of this name, where the entry means it as well."""
-        return self._replace(minion=minion) if fnmatchcase(minion, self.glob) else None
 
-
-def read(place: Place) -> tuple[list[Node], list[Finding]]:
-    """A node for each entry, and what is wrong with the file."""
+def read(place: Place) -> tuple[list[Entry], list[Finding]]:
+    """The entries, and what is wrong with the file."""
     try:
         text = (place.root / FILE).read_text(encoding="utf-8")
         entries = salt.utils.yaml.safe_load(text)
     except OSError:
-        return [], [Finding("there is no such file", "write 'minion: [role]' lines into it", file=FILE)]
+        return [], [Finding("there is no such file", _FIX, file=FILE)]
     except UnicodeDecodeError:
         return [], [complaints.no_text(FILE)]
     except yaml.YAMLError as error:
@@ -46,10 +53,73 @@ def read(place: Place) -> tuple[list[Node], list[Finding]]:
     notes = Notes()
     read = ENTRIES.read(entries, PillarPath(), notes)
     wrong = [Finding(*one[1:], one.path, FILE, line_of(one.path, text)) for one in notes.problems]
-    return [Node(glob, _example(glob), names) for glob, names in read.items()], wrong
+    if not read and not wrong:
+        wrong = [Finding("this names no minion", _FIX, file=FILE)]
+    return [Entry(*one) for one in read.items()], wrong
 
 
-def _example(glob: str) -> str:
+_FIX = "write 'minion: [role]' lines into it"
+
+
+def node(entries: Iterable[Entry], minion: str) -> Node | None:
+    """The node of this name, where an entry means it."""
+    fitting = [one for one in entries if fnmatchcase(minion, one.glob)]
+    if not fitting:
+        return None
+    best = max(fitting, key=lambda one: (one.glob == minion, len(one.glob)))
+    return Node(best.glob, minion, tuple(dict.fromkeys(chain(*(one.roles for one in fitting)))))
+
+
+def examples(entries: Iterable[Entry]) -> list[Node]:
+    """For each entry a minion that it means, and where there is such a one, that no other means better."""
+    entries = [*entries]
+    fitting = [[node(entries, _example(one.glob, number)) for number in range(1, 10)] for one in entries]
+    return [
+        next((node for node in nodes if node.glob == one.glob), nodes[0])
+        for one, nodes in zip(entries, fitting, strict=True)
+    ]
+
+
+def _example(glob: str, number: int) -> str:
     """A minion id that a glob takes: shop-1 for shop-*."""
     begun = re.sub(r"^\*", "minion", glob)
-    return re.sub(r"\[!?(.)[^]]*\]|[*?]", lambda found: found[1] or "1", begun)
+    return re.sub(r"\[!?(.)[^]]*\]|[*?]", lambda found: found[1] or str(number), begun)
+
+
+# What top files say of roles
+
+
+def given(text: str) -> dict[str, list]:
+    """The roles that a top file of ours speaks of, each with its files. Its Jinja stands in comments."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    found = data.items() if isinstance(data, dict) else ()
+    return {role: files for role, files in found if isinstance(role, str) and isinstance(files, list)}
+
+
+def without_minions(top: str, text: str, entries: Iterable[Entry]) -> Iterator[Finding]:
+    """The roles of a top file that no minion has."""
+    known = sorted({role for one in entries for role in one.roles})
+    for role in given(text).keys() - {EVERYBODY, *known}:
+        path = str(PillarPath((role,)))
+        fix = f"give it to one in roles.yaml; {nearest(role, known)}"
+        yield Finding(f"no minion has the role {role!r}", fix, path, top, line_of(path, text))
+
+
+def without_files(place: Place, entries: Iterable[Entry]) -> Iterator[Finding]:
+    """The roles of roles.yaml that no top file speaks of, where each of them speaks of roles at all."""
+    tops = [given(_text(one.top)) for one in place.all_environments()]
+    known = sorted(set(chain(*tops, given(_text(place.root / STATES)))) - {EVERYBODY})
+    text = _text(place.root / FILE)
+    for one in entries if all(tops) else ():
+        for index, role in enumerate(one.roles):
+            path = PillarPath((one.glob, index))
+            if role not in known:
+                message = f"no top.sls speaks of the role {role!r}"
+                yield Finding(message, nearest(role, known), str(path), FILE, line_of(str(path), text))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""
