@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from rich.text import Text
 from rich.tree import Tree
 
+from pgpillar_cli.safe import visible
+
 BESIDE = 90  # columns that changes may take beside the name of what they change
 
 
 def tree(title: str, found: Mapping) -> Tree:
     """Changes as Salt returns them: by kind, by name, line by line."""
-    root = Tree(Text(title))
+    root = Tree(Text(visible(title)))
     _grow(root, found)
     return root
 
@@ -21,7 +23,7 @@ def _grow(tree, found):
     """What is told of several alike stands there once."""
     for told, names in _together(found):
         if isinstance(told, dict):
-            _grow(tree.add(Text(names[0], style="bold")), told)
+            _grow(tree.add(Text(visible(names[0]), style="bold")), told)
         elif len(names) > 1:
             tree.add(_coloured(f"{told}: {', '.join(names)}", told))
         else:
@@ -42,7 +44,7 @@ def _add(branch, name, lines):
     if len(whole) < BESIDE:
         branch.add(_coloured(whole, name))
         return
-    below = branch.add(Text(name, style="cyan"))
+    below = branch.add(Text(visible(name), style="cyan"))
     for line in lines:
         below.add(_coloured(line))
 
@@ -51,8 +53,8 @@ STYLES = {r"\b(revoke|drop|leave|quarantine)\b": "red", r"\b(grant|create|join)\
 
 
 def _coloured(line, name=""):
-    text = Text(line)
+    text = Text(visible(line))
     for pattern, style in STYLES.items():
         text.highlight_regex(pattern, style)
-    text.stylize("cyan", 0, len(name))
+    text.stylize("cyan", 0, len(visible(name)))
     return text

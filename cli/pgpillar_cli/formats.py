@@ -11,7 +11,9 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from pgpillar_cli import safe
 from pgpillar_cli.findings import NOTICE, WRONG, Finding
+from pgpillar_cli.safe import visible
 
 WIDTH = 110  # where nobody looks at a terminal
 COMMENT = 65536  # characters that a comment on a pull request may have
@@ -57,9 +59,11 @@ def text(out: Console, found: Sequence[Finding]) -> None:
     """Findings for people."""
     for finding in found:
         sign = SIGNS[finding.level]
-        out.print(Text(finding.place, "cyan").append(f"  {finding.path}" if finding.path else "", "bold"))
-        out.print(Text(f"  {sign.mark} ", sign.style).append(finding.message + _where(finding), "default"))
-        out.print(Text(f"    → {finding.fix}", "dim"))
+        path = visible(f"  {finding.path}" if finding.path else "")
+        out.print(Text(visible(finding.place), "cyan").append(path, "bold"))
+        message = visible(finding.message + _where(finding))
+        out.print(Text(f"  {sign.mark} ", sign.style).append(message, "default"))
+        out.print(Text(visible(f"    → {finding.fix}"), "dim"))
 
 
 def _where(finding: Finding) -> str:
@@ -79,21 +83,19 @@ def counted(number: int, what: str) -> str:
 
 
 def _markdown(found: Sequence[Finding]) -> None:
-    click.echo(fitted([Block(f"### pgpillar check: {summary(found)}"), Block("", [*map(item, found)])]))
+    click.echo(fitted(blocks(found)))
+
+
+def blocks(found: Sequence[Finding]) -> list[Block]:
+    """Findings in Markdown."""
+    return [Block(f"### pgpillar check: {summary(found)}"), Block("", [*map(item, found)])]
 
 
 def item(finding: Finding) -> str:
     """A finding as an item of a list in Markdown."""
-    place = " ".join(f"`{part}`" for part in (finding.place, finding.path) if part)
-    message, fix = escaped(finding.message + _where(finding)), escaped(finding.fix)
+    place = " ".join(safe.code(part) for part in (finding.place, finding.path) if part)
+    message, fix = safe.markdown(finding.message + _where(finding)), safe.markdown(finding.fix)
     return f"- {SIGNS[finding.level].emoji} {place}  \n  {message}  \n  → {fix}"
-
-
-def escaped(words: str) -> str:
-    """Words in which Markdown finds nothing to format, and nobody to notify."""
-    for special in "\\`*_{}[]<>#|@":
-        words = words.replace(special, f"\\{special}" if special != "@" else "@\u200b")
-    return words
 
 
 class Block:
@@ -101,23 +103,28 @@ class Block:
 
     def __init__(self, head: str, lines: Sequence[str] = (), tail: str = "", matters: bool = True):
         self.head, self.lines, self.tail, self.matters = head, [*lines], tail, matters
+        self.left_out = 0
 
     def __str__(self) -> str:
-        return "\n".join(filter(None, [self.head, *self.lines, self.tail])) + "\n\n"
+        more = f"… and {self.left_out} more lines, which do not fit here" if self.left_out else ""
+        return "\n".join(filter(None, [self.head, *self.lines, more, self.tail])) + "\n\n"
 
     def shrink(self, excess: int) -> None:
         """Leave out lines from the end, and say how many."""
-        kept, freed = [*self.lines], -60
-        while kept and freed < excess:
-            freed += len(kept.pop()) + 1
-        self.lines = [*kept, f"… and {len(self.lines) - len(kept)} more lines, which do not fit here"]
+        freed = -60  # for saying so
+        while self.lines and freed < excess:
+            freed += len(self.lines.pop()) + 1
+            self.left_out += 1
 
 
 def fitted(blocks: Sequence[Block], most: int = COMMENT) -> str:
-    """The blocks as one text that is not too long: statements go first, and then what is longest."""
+    """The blocks as one text that is not too long. Statements go first, then what is longest."""
+    blocks = [*blocks]
     while (excess := len("".join(map(str, blocks))) - most) > 0:
-        long = max(blocks, key=lambda block: (not block.matters and len(block.lines) > 1, len(str(block))))
-        long.shrink(excess)
+        if filled := [block for block in blocks if block.lines]:
+            max(filled, key=lambda block: (not block.matters, len(str(block)))).shrink(excess)
+        else:
+            blocks.pop()
     return "".join(map(str, blocks)).rstrip()
 
 
@@ -129,18 +136,10 @@ def _github(found: Sequence[Finding]) -> None:
     """Workflow commands, which GitHub shows beside the lines that they name."""
     for finding in found:
         place = {"file": finding.file, "line": finding.line, "title": finding.path or "pgpillar"}
-        given = ",".join(f"{key}={quoted(value, ',:')}" for key, value in place.items() if value)
-        message = quoted(f"{finding.message}{_where(finding)}; {finding.fix}")
+        given = ",".join(f"{key}={safe.command(value, ',:')}" for key, value in place.items() if value)
+        message = safe.command(f"{finding.message}{_where(finding)}; {finding.fix}")
         click.echo(f"::{SIGNS[finding.level].command} {given}::{message}")
     click.echo(summary(found))
-
-
-def quoted(value: object, more: str = "") -> str:
-    """As a workflow command takes it."""
-    text = str(value)
-    for special in "%\r\n" + more:
-        text = text.replace(special, f"%{ord(special):02X}")
-    return text
 
 
 _FINDINGS = {"text": _text, "markdown": _markdown, "json": _json, "github": _github}

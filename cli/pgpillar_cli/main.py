@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 import pgpillar
-from pgpillar_cli import check, live, new, plan, schema
+from pgpillar_cli import check, comment, live, new, plan, schema
 from pgpillar_cli.place import Place, PlaceError
 
 ANYWHERE = (live.live.name, schema.schema.name)  # the commands that need no pillar
@@ -41,7 +41,16 @@ def cli(context, directory):
         raise click.ClickException(str(error)) from None
 
 
-COMMANDS = (check.check, plan.plan, live.live, new.new_database, new.new_user, new.new_secret, schema.schema)
+COMMANDS = (
+    check.check,
+    plan.plan,
+    comment.comment,
+    live.live,
+    new.new_database,
+    new.new_user,
+    new.new_secret,
+    schema.schema,
+)
 for command in COMMANDS:
     cli.add_command(command)
 

@@ -12,9 +12,13 @@ from pgpillar_cli.overview import Overview
 from pgpillar_cli.place import Environment, Place, PlaceError
 from pgpillar_cli.report import Part, Report
 
+base_option = click.option(
+    "--base", default="origin/main", show_default=True, help="The branch that this one left."
+)
+
 
 @click.command()
-@click.option("--base", default="origin/main", show_default=True, help="The branch that this one left.")
+@base_option
 @click.option("--env", "names", multiple=True, help="Only this environment; may be given again.")
 @click.option("--exit-code", "tells", is_flag=True, help="Exit with 2 where anything changes.")
 @formats.option

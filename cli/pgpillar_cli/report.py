@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,9 +10,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from pgpillar_cli import drawing, formats
+from pgpillar_cli import drawing, formats, safe
 from pgpillar_cli.findings import Finding
-from pgpillar_cli.formats import Block, counted, escaped, fitted
+from pgpillar_cli.formats import Block, counted, fitted
+from pgpillar_cli.safe import visible
 
 NOTHING = {"plan": "nothing changes", "live": "nothing differs"}
 BESIDE = {  # what is told of a cluster beside its changes
@@ -179,10 +179,10 @@ def _listed(found: object) -> Iterator[str]:
 
 def _text(told: Report) -> None:
     out = formats.console()
-    out.print(Text(headline(told), "bold"))
+    out.print(Text(visible(headline(told)), "bold"))
     for part in told.parts:
         for note in part.notes(told.against):
-            out.print(Text(note, "yellow"))
+            out.print(Text(visible(note), "yellow"))
         formats.text(out, part.base_is_wrong)
         for name, cluster in part.clusters.items():
             draw(out, f"cluster {name} of {part.where}", cluster)
@@ -195,7 +195,7 @@ def draw(out: Console, title: str, cluster: Mapping) -> None:
     found = {**_marked(cluster), **told_beside(cluster)}
     out.print(drawing.tree(title if found else f"{title}: as pillar says", found))
     for statement in cluster["sql"]:
-        out.print(Text(f"    {statement}", "dim"))
+        out.print(Text(visible(f"    {statement}"), "dim"))
 
 
 def _marked(cluster: Mapping) -> dict[str, dict[str, list[str]]]:
@@ -216,28 +216,29 @@ def _sign(line: str, cluster: Mapping, kind: str, name: str) -> str:
 
 
 def _markdown(told: Report) -> None:
-    click.echo(fitted([*_blocks(told)]))
+    click.echo(fitted([*blocks(told)]))
 
 
-def _blocks(told: Report) -> Iterator[Block]:
-    yield Block(f"### {escaped(headline(told))}")
-    yield Block(f"Compared with {escaped(told.against)}.")
+def blocks(told: Report) -> Iterator[Block]:
+    """What changes, in Markdown."""
+    yield Block(f"### {safe.markdown(headline(told))}")
+    yield Block(f"Compared with {safe.markdown(told.against)}.")
     for part in told.parts:
-        yield from (Block(f"**{escaped(note)}**") for note in part.notes(told.against))
+        yield from (Block(f"**{safe.markdown(note)}**") for note in part.notes(told.against))
         if part.base_is_wrong:
             yield Block("", [*map(formats.item, part.base_is_wrong)])
         for name, cluster in part.clusters.items():
             yield from cluster_blocks(f"Cluster {name} of {part.where}", cluster)
         for title, nodes in part.of_nodes.items():
-            yield Block(f"#### {escaped(title)}\n", [*_node_items(nodes)])
+            yield Block(f"#### {safe.markdown(title)}\n", [*_node_items(nodes)])
 
 
 def cluster_blocks(title: str, cluster: Mapping) -> Iterator[Block]:
-    yield Block(f"#### {escaped(title)}")
+    yield Block(f"#### {safe.markdown(title)}")
     if cluster["changes"]:
         yield _fenced("diff", [*_diff(cluster)])
     for what, lines in told_beside(cluster).items():
-        yield Block(f"**{what}**\n", [f"- {escaped(line)}" for line in lines])
+        yield Block(f"**{what}**\n", [f"- {safe.markdown(line)}" for line in lines])
     if cluster["sql"]:
         fence = _fenced("sql", cluster["sql"], matters=False)
         fence.head = f"<details><summary>SQL, without its secrets</summary>\n\n{fence.head}"
@@ -246,10 +247,8 @@ def cluster_blocks(title: str, cluster: Mapping) -> Iterator[Block]:
 
 
 def _fenced(language: str, lines: Sequence[str], matters: bool = True) -> Block:
-    """A block of code. Its fence is longer than any that the lines may hold."""
-    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return Block(f"{fence}{language}", lines, fence, matters)
+    fence = safe.longer(lines, 3)
+    return Block(f"{fence}{language}", [*map(visible, lines)], fence, matters)
 
 
 def _diff(cluster: Mapping) -> Iterator[str]:
@@ -266,7 +265,7 @@ def _node_items(nodes: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[st
     for node, moves in nodes.items():
         for name, lines in moves.items():
             told = ", ".join(lines)
-            yield f"- {escaped(f'{node}, {name}: {told}')}"
+            yield f"- {safe.markdown(f'{node}, {name}: {told}')}"
 
 
 # For programs
@@ -282,14 +281,14 @@ def _json(told: Report) -> None:
 
 def _github(told: Report) -> None:
     """One note for the whole, and one for each change that destroys or takes away."""
-    click.echo(f"::notice title=pgpillar {told.command}::{formats.quoted(headline(told))}")
+    click.echo(f"::notice title=pgpillar {told.command}::{safe.command(headline(told))}")
     for part in told.parts:
         for note in part.notes(told.against):
-            click.echo(f"::warning title=pgpillar {told.command}::{formats.quoted(note)}")
+            click.echo(f"::warning title=pgpillar {told.command}::{safe.command(note)}")
         for name, cluster in part.clusters.items():
-            title = formats.quoted(f"cluster {name} of {part.where}", ",:")
+            title = safe.command(f"cluster {name} of {part.where}", ",:")
             for line in _destructive(cluster):
-                click.echo(f"::warning title={title}::{formats.quoted(line)}")
+                click.echo(f"::warning title={title}::{safe.command(line)}")
 
 
 def _destructive(cluster: Mapping) -> Iterator[str]:

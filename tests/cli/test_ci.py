@@ -8,6 +8,9 @@ import pytest
 import yaml
 from pillar_repo import TESTS, Repo
 
+from pgpillar_cli.comment import MARK
+from pgpillar_cli.formats import Block, fitted
+
 WORKFLOW = TESTS.parent / "conf/ci/github.yml"
 
 
@@ -40,6 +43,7 @@ def test_a_request_is_told_what_it_changes(request_of):
     request_of.commit()
     comment, code = told(request_of)
     assert code == 0
+    assert comment.startswith(f"{MARK}\n")
     assert "+     create, closed to PUBLIC" in comment
     assert 'CREATE DATABASE "blog"' in comment
 
@@ -68,6 +72,22 @@ def test_a_base_that_is_not_there_fails(request_of):
     )
     assert done.returncode == 1
     assert "origin/none" in done.stderr
+
+
+def test_a_comment_is_as_a_whole_never_too_long(branch):
+    weak = f"sslmode: require\n      sslmode_reason: {'x' * 30000}\n      host: postgresql."
+    branch.replace("postgresql/clusters.sls", "host: postgresql.", weak)
+    many = "".join(f"    database_{number}_{'x' * 40}: readers\n" for number in range(600))
+    branch.replace("postgresql/server.sls", "    wiki: wiki\n", f"    wiki: wiki\n{many}")
+    done = branch.run("comment", "--base", "main")
+    assert done.exit_code == 0, done.output[:500]
+    assert 60000 < len(done.stdout) <= 65537  # with its last line's end
+    assert "pgpillar check: 1 notice" in done.stdout
+    assert "pgpillar plan: " in done.stdout
+
+
+def test_more_headings_than_a_comment_holds_are_cut_as_well():
+    assert len(fitted([Block("#" * 100) for _ in range(100)], 1000)) <= 1000
 
 
 def workflow():
@@ -113,6 +133,32 @@ def test_the_workflows_steps_fail_where_the_request_is_wrong(request_of):
     request_of.commit()
     assert ran(request_of) == [1, 1]
     assert "there is no user or group 'wikki'" in (request_of.root / "comment.md").read_text()
+
+
+GH = """#!/bin/sh
+echo "$*" >> "$LOG"
+[ "$2" != --paginate ] || printf %s "$OLD"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "sent"),
+    [
+        ("", "api --silent repos/we/it/issues/7/comments --field body=@comment.md"),
+        ("4\n5\n", "api --silent --method PATCH repos/we/it/issues/comments/5 --field body=@comment.md"),
+    ],
+)
+def test_the_workflow_replaces_its_own_comment(tmp_path, old, sent):
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    (tmp_path / "comment.md").write_text(f"{MARK}\n\nnew")
+    (step,) = [step["run"] for step in steps() if "gh api" in step.get("run", "")]
+    given = {"GITHUB_REPOSITORY": "we/it", "NUMBER": "7", "LOG": str(tmp_path / "log"), "OLD": old}
+    environment = {**os.environ, **given, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", step], cwd=tmp_path, env=environment, check=True)
+    asked, *rest = (tmp_path / "log").read_text().splitlines()
+    assert f'startswith("{MARK}")' in asked
+    assert rest == [sent]
 
 
 def test_the_workflow_has_what_the_plan_needs():
