@@ -1,6 +1,7 @@
 """What every test may be told."""
 
 import logging
+import signal
 
 import pytest
 from saltfactories.plugins.event_listener import EventListener
@@ -17,8 +18,12 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
-    """Salt's test servers listen on this machine alone; by themselves they would on every address."""
+    """Salt's test servers listen on this machine alone; by themselves they would on every address.
+
+    And interrupts arrive: what a shell starts in the background ignores them, and so does all that it starts.
+    """
     config.pluginmanager.get_plugin("saltfactories-log-server").log_host = "127.0.0.1"
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
