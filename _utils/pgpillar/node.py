@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pgpillar import scram
 from pgpillar.model import PRESENT, Endpoint, Secret
 from pgpillar.pillar import ROOT, TREE, PillarError, Reader
-from pgpillar.shape import Notes, Path
+from pgpillar.shape import Notes, Path, nearest
 
 CONSOLE = "pgbouncer"
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
@@ -134,7 +134,8 @@ class _Pools:
         if self.notes.has(where):
             return database in self.usable[user]
         if database not in self.tree["databases"]:
-            self.notes.add(path / "database", f"there is no database {database!r}", "declare it first")
+            known = nearest(database, self.tree["databases"])
+            self.notes.add(path / "database", f"there is no database {database!r}", known)
         elif database not in self.usable[user]:
             message = f"{user!r} has no access to database {database!r}"
             self.notes.add(path / "user", message, f"give it some in {where / 'access'}")

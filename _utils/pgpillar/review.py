@@ -16,7 +16,7 @@ from pgpillar import node, pgbouncer, pillar, scram
 from pgpillar.model import PRESENT, Secret
 from pgpillar.node import Node
 from pgpillar.pillar import ROOT, TREE, Declared, PillarError
-from pgpillar.sealed import Sealed
+from pgpillar.sealed import Sealed, seal
 from pgpillar.shape import MAX_NAME, Notes, Path, Problem, nearest
 
 SECRETS = "secrets"  # all passwords stand in files below a directory of this name
@@ -24,6 +24,9 @@ USERS = "postgresql-users"  # there, each role has a file in this one
 EVERYBODY = "all"  # and this file is for the minion that administers
 
 SHORTEST, FEWEST = 12, 6  # characters of a password, and different ones among them
+NAMES_SECRET = re.compile(
+    r"(?i)(pass(word|wd|phrase)?|pwd|secret|token|credential|(api|private|access).?key)s?$"
+)
 WHO_USES = re.compile(f"{ROOT}:(databases|groups)")
 
 COMMON = {"changeme", "letmein", "passwd", "password", "postgres", "postgresql", "qwertyuiop", "secret"}
@@ -67,6 +70,14 @@ class Environment:
         }
         most = sorted(self.seen, key=lambda one: -len([*_passwords(one.tree)]))[:1]
         return named or {one.minion for one in most}
+
+    @property
+    def is_whole(self) -> bool:
+        return all(one.is_whole for one in self.seen)
+
+    def names(self, section: str) -> list[str]:
+        """What a section holds, on any node."""
+        return sorted({name for one in self.seen for name in pillar.entries(one.tree, section)})
 
     @cached_property
     def pool_sizes(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
@@ -197,6 +208,19 @@ def pools_twice(environment: Environment, one: Seen, tree: Mapping) -> Iterator[
             yield Problem(str(ROOT / "pools" / name), message, "give one another name")
 
 
+def lost_pools(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    """Pools that no node has, since the database or the user is nowhere. A node skips what is of others."""
+    users, databases = environment.names("users"), pillar.entries(one.tree, "databases")
+    for name, pool in tree["pools"].items() if environment.is_whole else ():
+        path = ROOT / "pools" / name
+        if pool["user"] and pool["user"] not in users:
+            message = f"there is no user {pool['user']!r}"
+            yield Problem(str(path / "user"), message, nearest(pool["user"], users))
+        if pool["database"] and pool["database"] not in databases:
+            message = f"there is no database {pool['database']!r}"
+            yield Problem(str(path / "database"), message, nearest(pool["database"], databases))
+
+
 # Passwords
 
 
@@ -224,8 +248,32 @@ def weakness(password: str) -> str | None:
 def clear_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
     for path, whose, secret in _passwords(one.tree) if environment.is_secret else ():
         if not isinstance(secret.reveal(), Sealed):
-            message = f"the password of {whose} stands here in the clear"
-            yield Problem(str(path), message, "make a new one, and encrypt it")
+            yield _clear(path, f"the password of {whose}")
+
+
+def in_the_clear(data: object) -> Iterator[Problem]:
+    """What is not encrypted in a file for secrets, whether a minion sees that file or not."""
+    data = seal(data, Path(), lambda path, value: None)
+    for path, whose, secret in _passwords(pillar.peek(data, ROOT[0])):
+        if not isinstance(secret.reveal(), Sealed):
+            yield _clear(path, f"the password of {whose}")
+    for path, text in _texts(data, Path()):
+        if path[0] != ROOT[0] and any(NAMES_SECRET.search(str(key)) for key in path) and text:
+            yield _clear(path, "a secret")
+
+
+def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+    items = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, item in items:
+        yield from _texts(item, path / key)
+    if isinstance(value, str) and not isinstance(value, Sealed):
+        yield path, value
+
+
+def _clear(path: Path, what: str) -> Problem:
+    return Problem(str(path), f"{what} stands here in the clear", "make a new one, and encrypt it")
 
 
 def public_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
@@ -330,6 +378,7 @@ _OF_ALL = {
     colliding_names: True,
     said_twice: True,
     pools_twice: True,
+    lost_pools: True,
     bad_passwords: True,
     clear_passwords: True,
     public_passwords: True,

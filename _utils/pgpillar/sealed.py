@@ -36,6 +36,10 @@ def fault_of(text: str) -> str | None:
     """What is wrong with an armored message, as far as it can be told without its key."""
     if END not in text:
         return "the encrypted value is cut off"
+    if not (text.strip().startswith(BEGIN) and text.strip().endswith(END)):
+        return "something stands in the clear beside the encrypted value"
+    if text.count(BEGIN) + text.count(END) > 2:
+        return "these are several encrypted values in one"
     try:
         message = _dearmored(text)
     except (ValueError, binascii.Error):

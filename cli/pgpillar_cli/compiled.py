@@ -16,6 +16,7 @@ import salt.config
 import salt.loader
 import salt.pillar
 import yaml
+from salt.template import compile_template
 
 from pgpillar import sealed, shape
 from pgpillar_cli import complaints
@@ -58,11 +59,18 @@ class Compiler:
 
     def view(self, minion: str) -> View:
         """The pillar of a node. It may be wrong in any way: that is told among the findings."""
+        return self._view(minion, self.pillar.compile_pillar)
+
+    def alone(self, file: Path) -> View:
+        """What one file says, whoever sees it."""
+        return self._view("", partial(self.pillar.compile_file, str(file)))
+
+    def _view(self, minion: str, compile_pillar: Callable[[], Mapping]) -> View:
         witness = Witness(self.place)
         with quietly():
             try:
                 self.pillar.turn_to(minion, witness)
-                compiled = self.pillar.compile_pillar()
+                compiled = compile_pillar()
             except Exception as error:  # Salt expects more of a top file than it checks
                 compiled = {"_errors": [f"{type(error).__name__}: {error}"]}
         top = self.place.relative(self.environment.top)
@@ -112,6 +120,14 @@ class _Pillar(salt.pillar.Pillar):
         everything = (self.opts, self.functions, self.client)
         renderers = salt.loader.render(*everything, file_client=self.client, pillar=self.pillar_data)
         self.rend = witness.of(renderers)
+
+    def compile_file(self, file: str) -> Mapping:
+        self.rend.begin(file)
+        options = (self.opts[key] for key in ("renderer", "renderer_blacklist", "renderer_whitelist"))
+        try:
+            return compile_template(file, self.rend, *options, sls=file, _pillar_rend=True)
+        except Exception as error:
+            return {"_errors": [f"Rendering SLS '{file}' failed: {error}"]}
 
     def render_pstate(self, sls, saltenv, mods, defaults=None):
         self.rend.begin(self.client.get_state(sls, saltenv).get("dest"))

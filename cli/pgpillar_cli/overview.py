@@ -51,7 +51,7 @@ class Overview:
     def findings(self) -> Iterator[Finding]:
         """Everything that is wrong."""
         yield from self.hindrances()
-        for finding in self._of_top() if self.nodes else ():
+        for finding in chain(self._of_top() if self.nodes else (), self._of_secrets()):
             yield finding._replace(environments=(self.environment.name,))
         for minion, problem, is_fault in self.review.remarks():
             yield self._finding(minion, problem)._replace(level=WRONG if is_fault else NOTICE)
@@ -65,14 +65,23 @@ class Overview:
 
     def _of_top(self) -> Iterator[Finding]:
         """What is wrong with the top file beside what it gives to minions."""
-        top, path = self.place.relative(self.environment.top), self.environment.top
-        text = path.read_text(errors="replace")
-        yield from roles.without_minions(top, text, self.entries)
-        for file in chain(*roles.given(text).values()):
+        path, top = self.environment.top, self.place.relative(self.environment.top)
+        yield from roles.without_minions(self.place, path, self.entries)
+        for file in chain(*roles.given(path).values()):
             if not self.compiler.finds(file):
                 yield complaints.no_file(str(file), top, path)
         if not any(review.sees_cluster(view.tree) or view.findings for view in self.views.values()):
             yield Finding("no minion sees a cluster", "give the files that declare it to '*'", file=top)
+
+    def _of_secrets(self) -> Iterator[Finding]:
+        """What is wrong with files for secrets that are to be encrypted, also with those that nobody sees."""
+        root = self.environment.top.parent / review.SECRETS
+        for path in sorted(root.rglob("*.sls")) if self.environment.is_secret else ():
+            file, view = self.place.relative(path), self.compiler.alone(path)
+            locator = Locator(self.place.root, view.sources)
+            data = view.sources[file].data if file in view.sources else {}
+            clear = (Finding(message, fix, path, file) for path, message, fix in review.in_the_clear(data))
+            yield from map(locator.located, chain(view.findings, clear))
 
     def _finding(self, minion: str, problem: Problem) -> Finding:
         return self._located(minion, Finding(problem.message, problem.fix, problem.path))

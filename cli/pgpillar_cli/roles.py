@@ -89,37 +89,34 @@ def _example(glob: str, number: int) -> str:
 # What top files say of roles
 
 
-def given(text: str) -> dict[str, list]:
+def given(top: Path) -> dict[str, list]:
     """The roles that a top file of ours speaks of, each with its files. Its Jinja stands in comments."""
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError:
+        data = yaml.safe_load(top.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}
     found = data.items() if isinstance(data, dict) else ()
     return {role: files for role, files in found if isinstance(role, str) and isinstance(files, list)}
 
 
-def without_minions(top: str, text: str, entries: Iterable[Entry]) -> Iterator[Finding]:
+def without_minions(place: Place, top: Path, entries: Iterable[Entry]) -> Iterator[Finding]:
     """The roles of a top file that no minion has."""
     known = sorted({role for one in entries for role in one.roles})
-    for role in given(text).keys() - {EVERYBODY, *known}:
+    for role in given(top).keys() - {EVERYBODY, *known}:
         path = str(PillarPath((role,)))
         fix = f"give it to one in roles.yaml; {nearest(role, known)}"
-        yield Finding(f"no minion has the role {role!r}", fix, path, top, line_of(path, text))
+        line = line_of(path, top.read_text())
+        yield Finding(f"no minion has the role {role!r}", fix, path, place.relative(top), line)
 
 
 def without_files(place: Place, entries: Iterable[Entry]) -> Iterator[Finding]:
     """The roles of roles.yaml that no top file speaks of, where each of them speaks of roles at all."""
-    tops = [given(_text(one.top)) for one in place.all_environments()]
-    known = sorted(set(chain(*tops, given(_text(place.root / STATES)))) - {EVERYBODY})
-    text = _text(place.root / FILE)
+    tops = [given(one.top) for one in place.all_environments()]
+    known = sorted(set(chain(*tops, given(place.root / STATES))) - {EVERYBODY})
     for one in entries if all(tops) else ():
         for index, role in enumerate(one.roles):
             path = PillarPath((one.glob, index))
             if role not in known:
                 message = f"no top.sls speaks of the role {role!r}"
-                yield Finding(message, nearest(role, known), str(path), FILE, line_of(str(path), text))
-
-
-def _text(path: Path) -> str:
-    return path.read_text(errors="replace") if path.is_file() else ""
+                line = line_of(str(path), (place.root / FILE).read_text())
+                yield Finding(message, nearest(role, known), str(path), FILE, line)

@@ -126,7 +126,7 @@ FAULTS = {
     ),
     "no such database": (
         {"users": APP, "pools": {"x": {"database": "shopp", "user": "shop_app"}}},
-        "postgresql:pools:x:database: there is no database 'shopp'; declare it first",
+        "postgresql:pools:x:database: there is no database 'shopp'; did you mean 'shop'?",
     ),
     "no access": (
         {"users": {"wiki": user()}, "pools": {"x": {"database": "shop", "user": "wiki"}}},
