@@ -74,10 +74,10 @@ class Installation:
         return self.directory / "generations" / name
 
     def texts(self) -> dict[str, str]:
-        """What stands in the live files; nothing where there are none, or not all."""
+        """What stands in the live files; nothing where there are none, or not all, or one is no text."""
         try:
             return {name: (self.live / name).read_text() for name in pgbouncer.FILES}
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return {}
 
     def is_sound(self) -> bool:

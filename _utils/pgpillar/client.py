@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from pgpillar.model import SYSTEM_CAS, Endpoint, Place, Secret
-from pgpillar.node import Node, Pool
+from pgpillar.node import DIRECT, Node, Pool
 
 
 class Way(NamedTuple):
@@ -50,7 +50,7 @@ def ways(
 
 
 def _direct(pool: Pool, endpoint: Endpoint, server: Place, certs: str) -> Way:
-    way = Way(f"{pool.name}-direct", server.host, server.port, pool.database, pool.user, pool.password)
+    way = Way(pool.name + DIRECT, server.host, server.port, pool.database, pool.user, pool.password)
     if endpoint.is_socket:
         return way
     ca = ca_path(pool.cluster, certs) if endpoint.ca else endpoint.ca_file or SYSTEM_CAS

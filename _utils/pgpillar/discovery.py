@@ -10,6 +10,7 @@ from pgpillar.model import Endpoint, Place, Trouble
 from pgpillar.node import Node, Pool
 
 MINE = "postgresql"  # what servers announce themselves under, followed by the cluster
+SAID = {"host": str, "address": str, "port": (int, str), "in_recovery": bool}
 
 
 class Servers(NamedTuple):
@@ -26,6 +27,7 @@ def static(endpoint: Endpoint) -> Servers:
 
 def mined(cluster: str, endpoint: Endpoint, announced: Mapping[str, Mapping]) -> Servers:
     """As the servers announce it in the Salt mine, each with its role. ``announced``: by minion."""
+    _insist_on_places(cluster, announced)
     primaries = {minion: said for minion, said in announced.items() if not said["in_recovery"]}
     if len(primaries) > 1:
         raise Trouble(_rivals(cluster, primaries))
@@ -35,12 +37,25 @@ def mined(cluster: str, endpoint: Endpoint, announced: Mapping[str, Mapping]) ->
     return Servers(primary, tuple(replicas) or tuple(filter(None, [primary])))
 
 
+def _insist_on_places(cluster: str, announced: Mapping[str, object]) -> None:
+    strange = sorted(minion for minion, said in announced.items() if not _is_place(said))
+    if strange:
+        raise Trouble(
+            f"what {', '.join(strange)} said in the Salt mine as {MINE}.{cluster} is no server's place;"
+            " give it pg_server.announce in mine_functions, then mine.update"
+        )
+
+
+def _is_place(said: object) -> bool:
+    return isinstance(said, Mapping) and all(isinstance(said.get(key), kind) for key, kind in SAID.items())
+
+
 def _place(said: Mapping, host: str) -> Place:
     return Place(host, said["port"], said["address"])
 
 
 def _rivals(cluster: str, primaries: Mapping[str, Mapping]) -> str:
-    told = " and ".join(f"{minion} (at {said['asked']})" for minion, said in sorted(primaries.items()))
+    told = " and ".join(f"{minion} (at {said.get('asked')})" for minion, said in sorted(primaries.items()))
     return (
         f"cluster {cluster!r} has more than one primary by the Salt mine: {told} said so;"
         " stop the one that should not be, and take out what it said: salt-run cache.clear_mine tgt=MINION"

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 
+KEEP = "surrogateescape"  # what is not UTF-8 in a file of others stays as it is
+
+
 class Guard(NamedTuple):
     """Who owns a file, and who may do what with it. Without root's rights, the owner is who we are."""
 
@@ -25,6 +28,11 @@ class Guard(NamedTuple):
         return account.pw_uid, grp.getgrnam(self.group).gr_gid if self.group else account.pw_gid
 
 
+def read(path: Path) -> str:
+    """A file as text. Bytes that are no UTF-8 are there once it is written again."""
+    return path.read_bytes().decode(errors=KEEP)
+
+
 def fault(path: Path, text: str, guard: Guard) -> str | None:
     """What is wrong with a file, in words that show nothing of it. What is no file is never opened."""
     if not os.path.lexists(path):
@@ -33,7 +41,7 @@ def fault(path: Path, text: str, guard: Guard) -> str | None:
 
 
 def _fault_of_text(path: Path, text: str) -> str | None:
-    return None if path.read_bytes() == text.encode() else "changed"
+    return None if path.read_bytes() == text.encode(errors=KEEP) else "changed"
 
 
 def fault_of_guard(path: Path, guard: Guard) -> str | None:
@@ -50,8 +58,8 @@ def write(path: Path, text: str, guard: Guard) -> None:
     beside = path.with_name(f".{path.name[:100]}.new")
     beside.unlink(missing_ok=True)  # left by a run that was killed
     try:
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(text.encode(errors=KEEP))
             file.flush()
             os.fchown(file.fileno(), *guard.ids)
             os.fchmod(file.fileno(), guard.mode)

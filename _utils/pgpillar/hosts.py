@@ -21,8 +21,8 @@ def wanted(servers: Iterable[Place]) -> dict[str, str]:
 
 def written(text: str) -> dict[str, str]:
     """What our part of a hosts file says."""
-    lines = [line.split() for line in _ours(text).splitlines() if line and not line.startswith("#")]
-    return {name: address for address, name in lines}
+    lines = [line.split() for line in _ours(text).splitlines() if not line.startswith("#")]
+    return {line[1]: line[0] for line in lines if len(line) == 2}
 
 
 def rewritten(text: str, names: Mapping[str, str]) -> str:

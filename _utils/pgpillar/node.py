@@ -12,6 +12,7 @@ from pgpillar.pillar import ROOT, TREE, PillarError, Reader
 from pgpillar.shape import Notes, Path, nearest
 
 CONSOLE = "pgbouncer"
+DIRECT = "-direct"  # what follows the name of a pool where the application bypasses it
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 
 # Settings of pgbouncer that pillar does not give by this name, and where it says the same, or why it must not
@@ -157,6 +158,7 @@ class _Pools:
         self._check_settings()
         for pool in pools.values():
             self._check_name(pool)
+            self._check_direct(pool, pools)
         for path, name in self._named(pools):
             if set(name) & set("\r\n"):
                 self.notes.add(
@@ -184,6 +186,14 @@ class _Pools:
             self.notes.add(ROOT / "pools", f"{takes}, not {pool.name!r}", fix)
         if pool.name == CONSOLE:
             self.notes.add(ROOT / "pools", f"{CONSOLE!r} is the name of pgbouncer's own console", fix)
+
+    def _check_direct(self, pool: Pool, pools: Mapping[str, Pool]) -> None:
+        """A user's direct ways stand beside its pools, in the same files."""
+        other = pools.get(pool.name.removesuffix(DIRECT)) if pool.name.endswith(DIRECT) else None
+        if other and other.user == pool.user and self._client(pool.user).direct:
+            message = f"{pool.name!r} is also what the way of {pool.user!r} around pool {other.name!r} is called"
+            fix = f"name it, for example app: {{database: {pool.database}, user: {pool.user}}}"
+            self.notes.add(ROOT / "pools" / pool.name, message, fix)
 
     def _named(self, pools: Mapping[str, Pool]):
         for pool in pools.values():

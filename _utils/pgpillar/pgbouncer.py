@@ -205,7 +205,7 @@ def _pool_lines(texts: Mapping[str, str]) -> dict[str, dict[str, str]]:
 def port(texts: Mapping[str, str]) -> int | None:
     """The port that these files have pgbouncer listen on."""
     written = _setting_lines(texts).get("listen_port")
-    return int(written) if written else None
+    return int(written) if written and written.isdecimal() else None
 
 
 _OF_A_GENERATION = ("auth_file", "auth_hba_file", "server_tls_ca_file")

@@ -120,7 +120,7 @@ class Rollout:
             files.write(self.hosts_file, text, Guard(0o644))
 
     def _hosts(self) -> str:
-        return self.hosts_file.read_text() if self.hosts_file.exists() else ""
+        return files.read(self.hosts_file) if self.hosts_file.exists() else ""
 
     def _tried(self, pools: list[Pool]) -> bool:
         """Whether the node's passwords can be kept as verifiers: tried, for no version tells it for sure."""

@@ -97,6 +97,12 @@ REFUSALS = {
         announced(),
         NO_PRIMARY,
     ),
+    "no place": (
+        a_node(discovery="mine"),
+        announced(PRIMARY, ["192.0.2.1"], {"host": "b", "address": "192.0.2.2", "port": 5432}),
+        "what db-1, db-2 said in the Salt mine as postgresql.main is no server's place;"
+        " give it pg_server.announce in mine_functions, then mine.update",
+    ),
     "no replica": (
         a_node("replica"),
         None,

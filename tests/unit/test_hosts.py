@@ -55,5 +55,14 @@ def test_a_part_that_somebody_cut_is_not_ours():
     assert hosts.rewritten(text, {"db": "192.0.2.2"}).endswith(text)
 
 
+@pytest.mark.parametrize("line", ["192.0.2.1", "192.0.2.1 db other", "", "# db"])
+def test_a_line_in_our_part_that_says_nothing_of_ours_is_written_over(line):
+    text = f"# pgpillar: begin\n{line}\n# pgpillar: end\n127.0.0.1 localhost\n"
+    assert hosts.written(text) == {}
+    assert hosts.rewritten(text, {"db": "192.0.2.1"}) == hosts.rewritten(
+        "127.0.0.1 localhost\n", {"db": "192.0.2.1"}
+    )
+
+
 def test_nothing_of_ours_leaves_no_mark():
     assert hosts.rewritten("127.0.0.1 localhost\n", {}) == "127.0.0.1 localhost\n"

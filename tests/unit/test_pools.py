@@ -149,6 +149,14 @@ FAULTS = {
         "postgresql:pools: 'pgbouncer' is the name of pgbouncer's own console;"
         " name it, for example app: {database: pgbouncer, user: shop_app}",
     ),
+    "the name of a way around a pool": (
+        {
+            "users": {"shop_app": user(direct=True)},
+            "pools": {n: {"database": "shop", "user": "shop_app"} for n in ("shop", "shop-direct")},
+        },
+        "postgresql:pools:shop-direct: 'shop-direct' is also what the way of 'shop_app' around pool 'shop' is"
+        " called; name it, for example app: {database: shop, user: shop_app}",
+    ),
     "a line break": (
         {
             "databases": {"a\nb": "shop_app"},
@@ -180,6 +188,17 @@ FAULTS = {
 @pytest.mark.parametrize(("tree", "said"), FAULTS.values(), ids=FAULTS)
 def test_faults(tree, said):
     assert any(line.startswith(said) for line in problems(**tree)), problems(**tree)
+
+
+@pytest.mark.parametrize(("direct", "other"), [(False, "shop_app"), (True, "analyst")])
+def test_a_name_like_that_of_a_way_around_a_pool_is_free_where_there_is_none(direct, other):
+    users = {"shop_app": user(direct=direct), "analyst": user()}
+    given = {
+        "shop": {"database": "shop", "user": "shop_app"},
+        "shop-direct": {"database": "shop", "user": other},
+        "shop_ro": {"database": "shop", "user": "analyst"},
+    }
+    assert "shop-direct" in pools(users=users, pools=given)
 
 
 @pytest.mark.parametrize("setting", node.ELSEWHERE)

@@ -27,6 +27,17 @@ def test_an_address_to_dial_stands_in_the_hosts_file(led, node, shop):
     assert node.converge(shop) == {}
 
 
+def test_bytes_of_others_in_the_hosts_file_stay(led, node, shop):
+    others = b"127.0.0.1 localhost # B\xfcro\r\n"
+    led.write_bytes(others)
+    assert node.converge(shop)["pgbouncer.configured"] == {"addresses": {HOST: "new"}}
+    assert led.read_bytes().endswith(others)
+    del shop["clusters"]["main"]["hostaddr"]
+    led.write_bytes(led.read_bytes() + f"127.0.0.1 {HOST}\n".encode())
+    node.converge(shop)
+    assert led.read_bytes().startswith(others)
+
+
 def test_an_address_where_no_server_is_stays_out(led, node, shop):
     shop["clusters"]["main"]["hostaddr"] = "127.0.0.9"
     assert "pool 'shop'" in node.refused(shop)

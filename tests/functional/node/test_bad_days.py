@@ -135,6 +135,14 @@ def test_files_that_somebody_changed_are_mended(running, shop):
     assert running.query("select 1") == [(1,)]
 
 
+@pytest.mark.parametrize("garbage", [bytes(range(256)), b"[pgbouncer]\nlisten_port = many\n"])
+def test_garbage_in_the_live_files_is_mended(running, shop, garbage):
+    (running.root / "etc/pgbouncer/live/pgbouncer.ini").write_bytes(garbage)
+    assert running.converge(shop)["pgbouncer.configured"]
+    assert running.query("select 1") == [(1,)]
+    assert running.converge(shop) == {}
+
+
 def test_a_file_that_is_not_there_is_told(running, shop):
     del shop["clusters"]["main"]["ca"]
     shop["clusters"]["main"]["ca_file"] = "/nowhere/ca.pem"
