@@ -1,6 +1,7 @@
 """The command line. Each command is a module of its own."""
 
 import errno
+import gc
 from pathlib import Path
 
 import click
@@ -58,4 +59,5 @@ for command in COMMANDS:
 def main():
     """The command, as a program. Nothing but a change exits with 2, not even a wrong option."""
     click.UsageError.exit_code = 1
+    gc.disable()  # all that is read of pillar stays to the end, which is soon
     cli(prog_name="pgpillar")
