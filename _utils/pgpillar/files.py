@@ -9,7 +9,6 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-
 KEEP = "surrogateescape"  # what is not UTF-8 in a file of others stays as it is
 
 

@@ -191,7 +191,8 @@ class _Pools:
         """A user's direct ways stand beside its pools, in the same files."""
         other = pools.get(pool.name.removesuffix(DIRECT)) if pool.name.endswith(DIRECT) else None
         if other and other.user == pool.user and self._client(pool.user).direct:
-            message = f"{pool.name!r} is also what the way of {pool.user!r} around pool {other.name!r} is called"
+            same = f"the way of {pool.user!r} around pool {other.name!r}"
+            message = f"{pool.name!r} is also what {same} is called"
             fix = f"name it, for example app: {{database: {pool.database}, user: {pool.user}}}"
             self.notes.add(ROOT / "pools" / pool.name, message, fix)
 
