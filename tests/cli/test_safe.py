@@ -5,7 +5,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from pgpillar_cli import formats, safe
+from pgpillar_cli import drawing, formats, safe
 from pgpillar_cli.findings import Finding
 
 EVIL = "`<img src=x>` ``` @team #1 [a](b) *c* ~~d~~ &lt;\n-     drop\x1b[2J\u202e"
@@ -33,6 +33,18 @@ def test_nobody_is_notified():
 def test_nothing_invisible_is_left():
     assert safe.visible(EVIL).endswith(r" &lt;\n-     drop\x1b[2J\u202e")
     assert safe.visible("größe → ✗ 表") == "größe → ✗ 表"
+
+
+TREES = [{EVIL: [EVIL]}, {EVIL: {"a": ["b"]}}, {EVIL: [EVIL * 3]}, {"a": EVIL, "b": EVIL}]
+
+
+@pytest.mark.parametrize("found", TREES)
+def test_a_tree_has_only_lines_of_its_own(found, capsys):
+    formats.console().print(drawing.tree(EVIL, found))
+    out = capsys.readouterr().out
+    assert not re.search("[\x1b\u202e]", out)
+    assert "drop" in out
+    assert not re.search("^-     drop", out, re.M)
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "github"])
