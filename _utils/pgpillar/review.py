@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
+
+from zxcvbn import zxcvbn
 
 from pgpillar import node, pgbouncer, pillar, scram
 from pgpillar.model import PRESENT, Secret
@@ -23,13 +25,14 @@ SECRETS = "secrets"  # all passwords stand in files below a directory of this na
 USERS = "postgresql-users"  # there, each role has a file in this one
 EVERYBODY = "all"  # and this file is for the minion that administers
 
-SHORTEST, FEWEST = 12, 6  # characters of a password, and different ones among them
+SHORTEST = 12  # characters of a password
+WEIGHED = 16, 72  # so many of them: the few are faster, and mostly enough
+EVERYWHERE = "postgres", "pgpillar"  # names that anybody may guess
+STRONG = 4  # of 4: guessed in no fewer than ten thousand million attempts
 NAMES_SECRET = re.compile(
     r"(?i)(pass(word|wd|phrase)?|pwd|secret|token|credential|(api|private|access).?key)s?$"
 )
 WHO_USES = re.compile(f"{ROOT}:(databases|groups)")
-
-COMMON = {"changeme", "letmein", "passwd", "password", "postgres", "postgresql", "qwertyuiop", "secret"}
 
 
 class Seen(NamedTuple):
@@ -229,20 +232,26 @@ def bad_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterato
     for path, whose, secret in _passwords(one.tree):
         if secret in first:
             yield Problem(str(path), f"this is the password of {first[secret]} as well", "give each its own")
-        elif fault := weakness(secret.reveal()):
+        elif fault := weakness(secret.reveal(), path[-2], path[2]):
             yield Problem(str(path), f"the password {fault}", "make a random one")
         first.setdefault(secret, whose)
 
 
-def weakness(password: str) -> str | None:
-    """Why a password would be guessed, as far as that can be told."""
+def weakness(password: str, *names: str) -> str | None:
+    """Why a password would be guessed, as far as that can be told, also by one who knows these names."""
     if isinstance(password, Sealed) or scram.is_verifier(password):
         return None
-    if re.sub(r"[^a-z]", "", password.lower()) in COMMON:
-        return "is one of those that everybody tries"
     if len(password) < SHORTEST:
         return f"is shorter than {SHORTEST} characters"
-    return f"has fewer than {FEWEST} different characters" if len(set(password)) < FEWEST else None
+    known = "|".join(re.escape(name) for name in (*names, *EVERYWHERE) if len(name) > 2)
+    rest = re.sub(f"(?i){known}", "", password)
+    is_strong = any(_score(rest[:length]) >= STRONG for length in WEIGHED)
+    return None if is_strong else "would soon be guessed"
+
+
+@cache
+def _score(text: str) -> int:
+    return zxcvbn(text)["score"] if text else 0
 
 
 def clear_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:

@@ -167,9 +167,30 @@ def test_no_password_is_shown(repo):
     repo.replace("dev/secrets/postgresql-users/wiki.sls", "no-secret-in-dev-wiki", "hunter2-hunter2")
     repo.replace("dev/secrets/postgresql-users/shop.sls", "no-secret-in-dev-shop_app", "hunter2-hunter2")
     repo.write("prod/secrets/postgresql-users/wiki.sls", "postgresql: {users: {wiki: {password: hunter2}}}\n")
-    assert len(repo.findings()) == 3
+    assert len(repo.findings()) == 5
     for form in ("text", "markdown", "json", "github"):
         assert "hunter2" not in repo.run("check", "--format", form).stdout
+
+
+GUESSED = (
+    "administrator",
+    "abcdefghijkl",
+    "iloveyou1234",
+    "qwerty123456",
+    "wikiwikiwiki123",
+    "wiki_wiki_wiki_wiki",
+    "Password-12345",
+    "abababababababab",
+)
+
+
+@pytest.mark.parametrize("password", GUESSED)
+def test_a_password_that_would_be_guessed_is_told_and_not_shown(right, password):
+    right.replace("dev/secrets/postgresql-users/wiki.sls", "no-secret-in-dev-wiki", password)
+    assert places(right.findings()) == [
+        ("dev/secrets/postgresql-users/wiki.sls", 3, "the password would soon be guessed")
+    ]
+    assert password not in right.run("check").output
 
 
 def test_a_comment_with_many_problems_is_not_too_long(repo):
