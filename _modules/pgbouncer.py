@@ -95,7 +95,7 @@ def version(sockets=SOCKETS, port=PORT, user=USER):
 
 def check(sockets=SOCKETS, port=PORT, user=USER):
     """
-    Whether pgbouncer runs and answers.
+    Whether pgbouncer runs and answers; that one runs and cannot be asked is an error.
 
     CLI Example:
 
@@ -124,6 +124,7 @@ def plan(root="", user=USER):
 def configure(root="", user=USER):
     """
     Give pgbouncer the pools that pillar wants: tried on a scratch instance, put in place, reloaded, compared.
+    False where no pgbouncer runs, which takes up the files when it is started.
 
     CLI Example:
 
@@ -132,10 +133,7 @@ def configure(root="", user=USER):
         salt app-1 pgbouncer.configure
     """
     with lock.held(Paths(root).lock), _rollout(root, user) as rollout:
-        changes = rollout.changes()
-        if changes:
-            rollout.run()
-        return changes
+        return rollout.run() if rollout.changes() else rollout.is_up
 
 
 def reload(sockets=SOCKETS, port=PORT, user=USER):

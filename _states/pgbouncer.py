@@ -12,6 +12,9 @@ from salt.exceptions import CommandExecutionError
 
 __virtualname__ = "pgbouncer"
 
+DONE = "pgbouncer now has the pools that pillar wants, tried by logging in and read back"
+STARTABLE = "pgbouncer finds the pools that pillar wants when it starts; they were tried by logging in"
+
 
 def __virtual__():
     return __virtualname__
@@ -43,13 +46,10 @@ def configured(name, root="", user="postgres"):
             return ret
         if __opts__["test"]:
             return {**ret, "result": None, "comment": "pgbouncer would be given the pools that pillar wants"}
-        __salt__["pgbouncer.configure"](root, user)
+        is_up = __salt__["pgbouncer.configure"](root, user)
         left = __salt__["pgbouncer.plan"](root, user)
     except CommandExecutionError as error:
-        return {**ret, "changes": {}, "result": False, "comment": f"pgbouncer goes on as it was: {error}"}
+        return {**ret, "changes": {}, "result": False, "comment": f"pgbouncer is left as it was: {error}"}
     if left:
         return {**ret, "result": False, "comment": f"pgbouncer is not as asked after the change: {left}"}
-    return {
-        **ret,
-        "comment": "pgbouncer now has the pools that pillar wants, tried by logging in and read back",
-    }
+    return {**ret, "comment": DONE if is_up else STARTABLE}

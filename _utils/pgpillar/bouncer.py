@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import closing
@@ -23,6 +24,13 @@ KEPT = 2  # generations
 
 class BouncerError(ClusterError):
     """What is wrong with the pgbouncer of this node."""
+
+
+class NobodyThere(BouncerError):
+    """There is no pgbouncer that could be asked."""
+
+
+_NOBODY = re.compile("failed: (Connection refused|No such file or directory)$", re.MULTILINE)
 
 
 class Console:
@@ -44,20 +52,36 @@ class Console:
                     names = [column.name for column in cursor.description or ()]
                     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()] if names else []
         except psycopg2.Error as error:
-            raise BouncerError(f"pgbouncer did not take {command!r}: {str(error).strip()}") from None
+            said = str(error).strip()
+            kind = NobodyThere if _NOBODY.search(said) else BouncerError
+            raise kind(f"pgbouncer did not take {command!r}: {said}") from None
 
     @property
     def is_up(self) -> bool:
+        """Whether it answers. False is where nobody is there; one that cannot be asked is an error."""
         try:
-            return bool(self.ask("SHOW VERSION"))
-        except BouncerError:
+            return self._socket.exists() and bool(self.ask("SHOW VERSION"))
+        except NobodyThere:
             return False
+
+    @property
+    def _socket(self) -> Path:
+        return Path(self.where["host"], f".s.PGSQL.{self.where['port']}")
 
     def settings(self) -> dict[str, str]:
         return {row["key"]: row["value"] for row in self.ask("SHOW CONFIG")}
 
     def databases(self) -> dict[str, dict]:
         return {row["name"]: row for row in self.ask("SHOW DATABASES")}
+
+
+def process(pid_file: str) -> str | None:
+    """The number of the pgbouncer that keeps this file, if it runs."""
+    try:
+        number = Path(pid_file).read_text().strip()
+        return number if Path("/proc", number, "comm").read_text() == "pgbouncer\n" else None
+    except OSError:
+        return None
 
 
 class Installation:

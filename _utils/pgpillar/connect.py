@@ -137,7 +137,7 @@ class Gateway:
         where = f"{self.endpoint.host}:{self.endpoint.port}"
         if self.endpoint.hostaddr:
             where += f" ({self.endpoint.hostaddr})"
-        text = _first_line(error)
+        text = first_line(error)
         for pattern, advice in _CONNECTION_FAULTS:
             if re.search(pattern, text):
                 return f"cannot connect to {where} as {self.endpoint.user!r}: {text}; {advice}"
@@ -191,7 +191,7 @@ def _has_account(name: str) -> bool:
     return True
 
 
-def _first_line(error: psycopg2.Error) -> str:
+def first_line(error: psycopg2.Error) -> str:
     """libpq's own words, without the address that it puts before them."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason was given"]
     text = re.sub(r"^.*?failed: (FATAL:\s+)?", "", lines[0])
@@ -250,7 +250,7 @@ def _unasked(user: str) -> ClusterError:
 
 
 def _verdict(error: psycopg2.OperationalError, gateway: Gateway, user: str) -> bool:
-    text = _first_line(error)
+    text = first_line(error)
     if re.search(r"password authentication failed", text):
         return False
     if re.search(_UNASKED, text):
@@ -262,7 +262,7 @@ def _verdict(error: psycopg2.OperationalError, gateway: Gateway, user: str) -> b
 
 def explained(error: psycopg2.Error, detail: bool = True) -> str:
     """A server's complaint as a sentence. The statement is left out: it may hold what is secret."""
-    said = (error.diag.message_primary or _first_line(error)).rstrip(".")
+    said = (error.diag.message_primary or first_line(error)).rstrip(".")
     if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)) and not error.pgcode:
         return "the connection was lost; run this again, which goes on from what was kept"
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.diag.message_hint)

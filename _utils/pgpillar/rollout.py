@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from pgpillar import files, hosts, pgbouncer, trial
-from pgpillar.bouncer import BouncerError, Console, Installation
+from pgpillar.bouncer import BouncerError, Console, Installation, process
 from pgpillar.connect import ClusterError, gateway
 from pgpillar.files import Guard
 from pgpillar.model import Place, Secret
@@ -60,13 +60,13 @@ class Rollout:
             changes["addresses"] = moved
         if not changes and not self.installation.is_sound():
             changes["files"] = "mended"
-        if not changes and self.console.is_up and not self._is_taken_up():
+        if not changes and self.is_up and not self._is_taken_up():
             changes["running"] = "reloaded"
         return changes
 
     def _insist_on_reload(self) -> None:
         """Refuse what a pgbouncer that runs takes up only when it is started anew."""
-        rows = self.console.ask("SHOW CONFIG") if self.console.is_up else []
+        rows = self.console.ask("SHOW CONFIG") if self.is_up else []
         fixed = {row["key"]: row["value"] for row in rows if row["changeable"] == "no"}
         if stuck := pgbouncer.differing(self.wanted.node, self._place(""), fixed):
             # One that is misspelt may be why
@@ -76,14 +76,31 @@ class Rollout:
                 " stop pgbouncer (systemctl stop pgbouncer) and apply this again, which starts it with them"
             )
 
+    @property
+    def is_up(self) -> bool:
+        """Whether pgbouncer runs. One that runs elsewhere than its files say is an error."""
+        if self.console.is_up:
+            return True
+        if number := process(self.paths.pid):
+            where = "{host}, port {port}".format(**self.console.where)
+            raise BouncerError(
+                f"a pgbouncer runs (process {number}) that does not listen in {where}, so it is not on these"
+                " files; stop it (systemctl stop pgbouncer) and apply this again, which starts it on them"
+            )
+        return False
+
     def _is_taken_up(self) -> bool:
         return self._is_in_force(self.installation.current()) and not self._astray()
 
     def _is_in_force(self, name: str | None) -> bool:
         return name is not None and f"/{name}/" in self.console.settings()["auth_file"]
 
-    def run(self) -> None:
-        """Try the new files, put them in place, reload, compare; at a fault the old ones are in force."""
+    def run(self) -> bool:
+        """Try the new files, put them in place, reload, compare; at a fault the old ones are in force.
+
+        Tells whether there was a pgbouncer to reload.
+        """
+        is_up = self.is_up
         missing = sorted(user for user, secret in self.wanted.passwords.items() if not secret.reveal())
         if missing:
             raise BouncerError(
@@ -93,15 +110,16 @@ class Rollout:
         trial.check_settings(self.wanted.node.settings, self.installation.user)
         self._insist(self._direct_failures(pools))
         with self._moved():
-            self._replace(self._tried(pools))
+            self._replace(self._tried(pools), is_up)
         self.installation.tidy()
+        return is_up
 
-    def _replace(self, hide: bool) -> None:
+    def _replace(self, hide: bool, is_up: bool) -> None:
         name, texts = self.generation(hide)
         before = self.installation.current()
         self.installation.write(name, texts)
         self.installation.switch(name)
-        if self.console.is_up:
+        if is_up:
             self._take_up(name, before)
 
     @contextmanager
@@ -157,7 +175,7 @@ class Rollout:
         """Where a login without pgbouncer fails. It says why, at once, which pgbouncer does not."""
         with ThreadPoolExecutor(trial.LOGINS) as threads:
             reasons = threads.map(self._direct_failure, pools)
-            return {pool.name: reason for pool, reason in zip(pools, reasons, strict=True) if reason}
+            return trial.told(pools, reasons)
 
     def _direct_failure(self, pool: Pool) -> str | None:
         server, endpoint = self.wanted.servers[pool.name], self.wanted.node.endpoints[pool.cluster]
@@ -189,17 +207,14 @@ class Rollout:
         except BouncerError as error:
             if before and before != name:
                 self.installation.switch(before)
-                self._reload_if_up()
+                with suppress(BouncerError):  # what went wrong is told already
+                    self.console.ask("RELOAD")
             raise BouncerError(
                 f"pgbouncer did not take up the new files, so the old ones are back: {error}"
             ) from None
         moved = pgbouncer.moved_pools(self.old, self.installation.texts())
         for pool in sorted({*moved, *self._led_elsewhere(), *self._astray()}):
             self.console.ask(f'RECONNECT "{pool}"')
-
-    def _reload_if_up(self) -> None:
-        if self.console.is_up:
-            self.console.ask("RELOAD")
 
     def _compare(self, name: str) -> None:
         place = self._place(str(self.installation.path(name)))

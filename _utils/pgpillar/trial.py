@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg2
 
 from pgpillar.bouncer import BouncerError, Console
-from pgpillar.connect import NO_PASSFILE
+from pgpillar.connect import NO_PASSFILE, first_line
 from pgpillar.model import Secret
 from pgpillar.node import Pool
 from pgpillar.pgbouncer import INI, Home
@@ -38,6 +38,11 @@ _TLS = r"WARNING (TLS handshake error: .*)"
 _SEVERAL = "where the host has several addresses, give the one to dial in hostaddr"
 
 
+def told(pools: Iterable[Pool], reasons: Iterable[str | None]) -> dict[str, str]:
+    """The pools that failed, by name, and why. No failure is None, and nothing else."""
+    return {pool.name: reason for pool, reason in zip(pools, reasons, strict=True) if reason is not None}
+
+
 class Trial:
     """A scratch instance that is up."""
 
@@ -48,7 +53,7 @@ class Trial:
         """The pools through which a login fails, and why."""
         with ThreadPoolExecutor(LOGINS) as pool:
             reasons = pool.map(lambda one: self._failure(one, passwords[one.user]), pools)
-            return {one.name: reason for one, reason in zip(pools, reasons, strict=True) if reason}
+            return told(pools, reasons)
 
     def _failure(self, pool: Pool, password: Secret) -> str | None:
         where = {"host": str(self.directory), "port": 6432, "dbname": pool.name, "user": pool.user}
@@ -60,10 +65,11 @@ class Trial:
                 passfile=NO_PASSFILE,
                 sslmode="disable",
             )
+            connection.autocommit = True  # statement mode refuses a transaction
             connection.cursor().execute("select 1")
             connection.close()
         except psycopg2.Error as error:
-            return self._told(pool) or str(error).strip().splitlines()[0].partition("failed: ")[2]
+            return self._told(pool) or first_line(error)
         return None
 
     def _told(self, pool: Pool) -> str | None:

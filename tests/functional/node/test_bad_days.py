@@ -1,6 +1,7 @@
 """What does not work is never put in place, and clients of the pools that work notice nothing."""
 
 import re
+import signal
 
 import psycopg2
 import pytest
@@ -126,6 +127,45 @@ def test_a_reload_that_does_not_take_is_taken_back(running, shop, with_wiki, tmp
     assert running.converge(shop) == {}
 
 
+def test_a_bouncer_that_cannot_be_asked_is_not_taken_for_absent(running, shop):
+    tree = {**shop, "pgbouncer": {"settings": {"default_pool_size": 7}}}
+    running.bouncer.send_signal(signal.SIGSTOP)
+    assert "pgbouncer did not take 'SHOW VERSION'" in running.refused(tree)
+    running.bouncer.send_signal(signal.SIGCONT)
+    running.converge(tree)
+    assert running.console.settings()["default_pool_size"] == "7"
+
+
+def test_a_bouncer_that_runs_elsewhere_is_not_taken_for_absent(running, shop):
+    running.stop()
+    ini, other = running.root / "own.ini", free_port()
+    text = (running.root / "etc/pgbouncer/live/pgbouncer.ini").read_text()
+    ini.write_text(text.replace(f"listen_port = {running.port}", f"listen_port = {other}"))
+    ini.chmod(0o644)
+    wanted, running.port = running.port, other
+    running.start(str(ini))
+    running.port = wanted
+    assert f"a pgbouncer runs (process {running.bouncer.pid}) that does not listen in" in running.refused(
+        shop
+    )
+    running.stop()
+    assert running.converge(shop) == {}
+
+
+def test_read_back_is_said_of_a_bouncer_that_runs_and_of_no_other(node, shop):
+    said = node.apply(shop)["pgbouncer.configured"]["comment"]
+    assert said.startswith("pgbouncer finds the pools that pillar wants when it starts")
+    node.start()
+    tree = {**shop, "pgbouncer": {"settings": {"default_pool_size": 7}}}
+    assert node.apply(tree)["pgbouncer.configured"]["comment"].endswith("and read back")
+
+
+def test_statement_mode_is_put_in_place(running, shop):
+    running.converge({**shop, "pgbouncer": {"settings": {"pool_mode": "statement"}}})
+    assert running.console.settings()["pool_mode"] == "statement"
+    assert running.query("select 1") == [(1,)]
+
+
 def test_files_that_somebody_changed_are_mended(running, shop):
     file = running.root / "etc/pgbouncer/live/userlist.txt"
     file.chmod(0o644)
@@ -147,7 +187,7 @@ def test_a_file_that_is_not_there_is_told(running, shop):
     del shop["clusters"]["main"]["ca"]
     shop["clusters"]["main"]["ca_file"] = "/nowhere/ca.pem"
     said = running.refused(shop)
-    assert said.startswith("pgbouncer goes on as it was: ")
+    assert said.startswith("pgbouncer is left as it was: ")
     assert "No such file or directory: '/nowhere/ca.pem'" in said
 
 
