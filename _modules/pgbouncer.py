@@ -8,6 +8,7 @@ Everything goes over its Unix socket, as the system user that pgbouncer runs as;
 """
 
 from contextlib import contextmanager
+from pathlib import Path
 
 from salt.exceptions import CommandExecutionError
 
@@ -15,7 +16,7 @@ import pgpillar
 
 pgpillar.make_way_for_new_code()
 
-from pgpillar import discovery, driver, lock, node, node_secret  # noqa: E402
+from pgpillar import discovery, driver, lock, node, node_secret, package, pgbouncer  # noqa: E402
 from pgpillar.model import Trouble  # noqa: E402
 from pgpillar.paths import Paths  # noqa: E402
 
@@ -121,6 +122,19 @@ def plan(root="", user=USER):
         return rollout.changes()
 
 
+def is_as_packaged(root=""):
+    """
+    Whether pgbouncer.ini is still what the package put there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.is_as_packaged
+    """
+    return package.is_untouched("pgbouncer", Path(Paths(root).pgbouncer, pgbouncer.INI))
+
+
 def configure(root="", user=USER):
     """
     Give pgbouncer the pools that pillar wants: tried on a scratch instance, put in place, reloaded, compared.
@@ -204,14 +218,14 @@ def _ask(command, sockets, port, user):
 @contextmanager
 def _rollout(root, user):
     with _bouncer() as bouncer:
-        from pgpillar import connect, rollout
+        from pgpillar import rollout
 
         paths, wanted = Paths(root), node.read(__pillar__.get("postgresql", {}))
         made = rollout.Wanted(
             wanted,
             discovery.of_pools(wanted, __grains__["id"], __salt__["mine.get"]),
             {client: node_secret.read(client, paths.secrets) for client in wanted.clients},
-            tuple(filter(None, map(connect.ca_of, wanted.endpoints.values()))),
+            rollout.cas(wanted.endpoints),
         )
         yield rollout.Rollout(bouncer.Installation(paths.pgbouncer, user), made, paths)
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import psycopg2
 
-from pgpillar import files, pgbouncer
+from pgpillar import files, package, pgbouncer
 from pgpillar.connect import NO_PASSFILE, ClusterError, effective_user
 from pgpillar.files import Guard
 from pgpillar.pgbouncer import INI
 
 LIVE = "live"
 KEPT = 2  # generations
+BEFORE = f"{INI}.before-pgpillar"
 
 
 class BouncerError(ClusterError):
@@ -113,6 +114,19 @@ class Installation:
         except OSError:
             return False
 
+    def is_foreign(self) -> bool:
+        """Whether somebody else's settings stand where pgpillar's are to be."""
+        include = self.directory / INI
+        if not include.exists() or include.read_text() == self._include():
+            return False
+        return not package.is_untouched("pgbouncer", include)
+
+    def _keep_foreign(self) -> None:
+        if self.is_foreign():
+            kept = self.directory / BEFORE
+            kept.unlink(missing_ok=True)
+            os.link(self.directory / INI, kept)
+
     def _is_guarded(self, path: Path) -> bool:
         return files.fault_of_guard(path, self._guard(0o640)) is None
 
@@ -137,6 +151,7 @@ class Installation:
         beside.unlink(missing_ok=True)
         beside.symlink_to(Path("generations") / name)
         beside.replace(self.live)
+        self._keep_foreign()
         files.write(self.directory / INI, self._include(), self._guard(0o640))
 
     def current(self) -> str | None:

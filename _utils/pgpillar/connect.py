@@ -153,6 +153,8 @@ def effective_user(name: str | None) -> Iterator[None]:
     if name is None:
         yield
         return
+    if not _has_account(name):
+        raise ClusterError(f"there is no system user {name!r} on this machine")
     own = os.geteuid()
     _set_effective_user(pwd.getpwnam(name).pw_uid)
     try:

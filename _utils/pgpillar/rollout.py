@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -10,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pgpillar import files, hosts, pgbouncer, trial
-from pgpillar.bouncer import BouncerError, Console, Installation, process
-from pgpillar.connect import ClusterError, gateway
+from pgpillar.bouncer import BEFORE, BouncerError, Console, Installation, process
+from pgpillar.connect import ClusterError, ca_of, gateway
 from pgpillar.files import Guard
-from pgpillar.model import Place, Secret
+from pgpillar.model import Endpoint, Place, Secret
 from pgpillar.node import Node, Pool
 from pgpillar.paths import Paths
-from pgpillar.pgbouncer import USERLIST, Home
+from pgpillar.pgbouncer import INI, USERLIST, Home
 
 
 class Wanted(NamedTuple):
@@ -29,6 +31,29 @@ class Wanted(NamedTuple):
 
     def texts(self, place: Home, hide: bool) -> dict[str, str]:
         return pgbouncer.texts(self.node, self.servers, self.passwords, self.cas, place, hide)
+
+
+def cas(endpoints: Mapping[str, Endpoint]) -> tuple[str, ...]:
+    """The CAs of clusters. One that cannot be read, or was cut, is refused by its place in pillar."""
+    return tuple(filter(None, (_ca(name, endpoint) for name, endpoint in endpoints.items())))
+
+
+def _ca(cluster: str, endpoint: Endpoint) -> str:
+    where = f"postgresql:clusters:{cluster}:{'ca' if endpoint.ca else 'ca_file'}"
+    try:
+        text = ca_of(endpoint)
+        if certificates := "\n".join(_CERTIFICATE.findall(text)):
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificates)
+    except (ssl.SSLError, ValueError, TypeError):
+        raise BouncerError(
+            f"{where}: this is no whole certificate; copy it again, to its last line"
+        ) from None
+    except OSError as error:
+        raise BouncerError(f"{where}: {error}") from None
+    return text
+
+
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Rollout:
@@ -53,11 +78,15 @@ class Rollout:
 
     def changes(self) -> dict:
         """What would change, without a secret in it."""
-        self._insist_on_reload()
         _, texts = self.generation(self.hides)
         changes = pgbouncer.difference(self.old, texts)
+        if "settings" in changes:
+            trial.check_settings(self.wanted.node.settings, self.installation.user)
+        self._insist_on_reload()
         if moved := pgbouncer.compared(self.old_addresses, self.addresses):
             changes["addresses"] = moved
+        if self.installation.is_foreign():
+            changes["kept"] = {INI: f"as {BEFORE}"}
         if not changes and not self.installation.is_sound():
             changes["files"] = "mended"
         if not changes and self.is_up and not self._is_taken_up():
@@ -69,8 +98,6 @@ class Rollout:
         rows = self.console.ask("SHOW CONFIG") if self.is_up else []
         fixed = {row["key"]: row["value"] for row in rows if row["changeable"] == "no"}
         if stuck := pgbouncer.differing(self.wanted.node, self._place(""), fixed):
-            # One that is misspelt may be why
-            trial.check_settings(self.wanted.node.settings, self.installation.user)
             raise BouncerError(
                 f"these settings take a restart, which cuts every client: {'; '.join(stuck)};"
                 " stop pgbouncer (systemctl stop pgbouncer) and apply this again, which starts it with them"
@@ -107,7 +134,6 @@ class Rollout:
                 f"this node has no password for {', '.join(missing)} yet; node_secret.present makes it"
             )
         pools = self._changed_pools()
-        trial.check_settings(self.wanted.node.settings, self.installation.user)
         self._insist(self._direct_failures(pools))
         with self._moved():
             self._replace(self._tried(pools), is_up)

@@ -225,13 +225,13 @@ class Network(Kind):
 
 
 class Scalar(Kind):
-    """A text, a number or a switch, as the text of a configuration file."""
+    """A text, a number or a switch, as pgbouncer reads it."""
 
     expected = "a text or a number in one line"
 
     def read(self, value, path, notes):
         if isinstance(value, (str, int, float)) and not set(str(value)) & set("\0\r\n"):
-            return guc.canonical("", value)[1]
+            return str(int(value)) if isinstance(value, bool) else guc.canonical("", value)[1]
         return self.refuse(value, path, notes)
 
 

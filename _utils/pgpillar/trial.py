@@ -160,7 +160,17 @@ def _complaints(directory: Path) -> str:
         for line in _log(directory).splitlines()
         if re.search("ERROR|FATAL|WARNING", line)
     ]
-    return "; ".join(lines[-3:]) or "it said nothing"
+    return _named("; ".join(lines[-3:]), directory) or "it said nothing"
+
+
+def _named(said: str, directory: Path) -> str:
+    """A line of files that are gone by the time that somebody reads this is called by its setting."""
+    lines = (directory / INI).read_text().splitlines()
+    return re.sub(
+        rf"{re.escape(str(directory / INI))}:(\d+)",
+        lambda found: f"setting {lines[int(found[1]) - 1].partition(' = ')[0]!r}",
+        said,
+    )
 
 
 def _log(directory: Path) -> str:
@@ -178,7 +188,7 @@ def known_settings(user: str) -> list[str]:
 
 def check_settings(names, user: str) -> None:
     """Refuse what the installed version does not know."""
-    if not names:
+    if not names or not Path(PROGRAM).exists():  # nor is there a version to ask, before it is installed
         return
     known = known_settings(user)
     unknown = [

@@ -10,10 +10,12 @@ pgbouncer installed:
     - name: pgbouncer
 
 # The package starts it on settings of its own, some of which no reload can change
-pgbouncer stopped once it is installed:
+pgbouncer stopped on the settings of its package:
   service.dead:
     - name: pgbouncer
-    - onchanges:
+    - onlyif:
+      - fun: pgbouncer.is_as_packaged
+    - require:
       - pkg: pgbouncer installed
     - require_in:
       - pgbouncer: pgbouncer configured
@@ -30,10 +32,15 @@ pgbouncer configured:
       - node_secret: pgbouncer passwords
 
 {% if not root %}
+# After what is above, and whatever became of it: on the old files rather than not at all, but never on the package's
 pgbouncer running:
   service.running:
     - name: pgbouncer
     - enable: true
-    - require:
-      - pgbouncer: pgbouncer configured
+    {%- if not opts["test"] %}
+    - onlyif:
+      - fun: file.contains
+        path: /etc/pgbouncer/pgbouncer.ini
+        text: /etc/pgbouncer/live/
+    {%- endif %}
 {% endif %}

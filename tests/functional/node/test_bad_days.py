@@ -2,13 +2,16 @@
 
 import re
 import signal
+from pathlib import Path
 
 import psycopg2
 import pytest
 
 from devtools import tls
 from devtools.postgres import free_port
-from pgpillar import pgbouncer, scram, trial
+from pgpillar import package, pgbouncer, scram, trial
+from pgpillar.bouncer import Console
+from pgpillar.connect import ClusterError
 from pgpillar.pgbouncer import INI, USERLIST
 from tests.functional.minions import restarted
 from tests.functional.node.conftest import USER
@@ -29,8 +32,11 @@ def test_a_pool_whose_password_is_wrong_stays_out(calm, with_wiki):
 
 
 def test_a_setting_that_pgbouncer_does_not_know_is_named_with_the_nearest(calm, shop):
-    said = calm.refused({**shop, "pgbouncer": {"settings": {"defualt_pool_size": 5}}})
-    assert "defualt_pool_size: did you mean 'default_pool_size'?" in said
+    for test in (True, False):
+        state = calm.apply({**shop, "pgbouncer": {"settings": {"defualt_pool_size": 5}}}, test)
+        state = state["pgbouncer.configured"]
+        assert (state["result"], state["changes"]) == (False, {})
+        assert "defualt_pool_size: did you mean 'default_pool_size'?" in state["comment"]
 
 
 def test_a_value_that_pgbouncer_refuses_stays_out(calm, shop):
@@ -152,12 +158,55 @@ def test_a_bouncer_that_runs_elsewhere_is_not_taken_for_absent(running, shop):
     assert running.converge(shop) == {}
 
 
+def test_a_system_user_that_is_not_there_is_told(node):
+    nobody = Console(node.paths.sockets, node.port, "nosuch")
+    assert not nobody.is_up
+    with pytest.raises(ClusterError, match="no system user 'nosuch'"):
+        nobody.ask("SHOW VERSION")
+
+
 def test_read_back_is_said_of_a_bouncer_that_runs_and_of_no_other(node, shop):
     said = node.apply(shop)["pgbouncer.configured"]["comment"]
     assert said.startswith("pgbouncer finds the pools that pillar wants when it starts")
     node.start()
     tree = {**shop, "pgbouncer": {"settings": {"default_pool_size": 7}}}
     assert node.apply(tree)["pgbouncer.configured"]["comment"].endswith("and read back")
+
+
+def test_a_certificate_that_was_cut_is_told_by_its_place(node, shop):
+    lines = shop["clusters"]["main"]["ca"].splitlines(keepends=True)
+    shop["clusters"]["main"]["ca"] = "".join(lines[:3] + lines[5:])
+    assert "postgresql:clusters:main:ca: this is no whole certificate" in node.refused(shop)
+
+
+def test_a_value_that_pgbouncer_refuses_is_told_by_its_setting_and_no_file_that_is_gone(node, shop):
+    said = node.refused({**shop, "pgbouncer": {"settings": {"pool_mode": "sometimes"}}})
+    assert "setting 'pool_mode'" in said
+    assert trial.PREFIX not in said
+
+
+def test_a_switch_is_written_as_pgbouncer_reads_it(running, shop):
+    running.converge({**shop, "pgbouncer": {"settings": {"log_stats": False}}})
+    assert running.console.settings()["log_stats"] == "0"
+
+
+def test_settings_of_somebody_else_are_kept_beside(node, shop):
+    ini = Path(node.paths.pgbouncer, INI)
+    ini.parent.mkdir(parents=True)
+    ini.write_text("[databases]\nold = host=old.example.internal\n")
+    kept = {INI: "as pgbouncer.ini.before-pgpillar"}
+    assert node.apply(shop, test=True)["pgbouncer.configured"]["changes"]["kept"] == kept
+    assert node.converge(shop)["pgbouncer.configured"]["kept"] == kept
+    assert "old.example.internal" in ini.with_name("pgbouncer.ini.before-pgpillar").read_text()
+    assert node.converge(shop) == {}
+
+
+def test_settings_of_the_package_are_not_kept(own_etc, shop):
+    ini = Path(own_etc.paths.pgbouncer, INI)
+    assert package.is_untouched("pgbouncer", ini)
+    assert "kept" not in own_etc.converge(shop)["pgbouncer.configured"]
+    assert not package.is_untouched("pgbouncer", ini)
+    assert not list(ini.parent.glob("*.before-pgpillar"))
 
 
 def test_statement_mode_is_put_in_place(running, shop):
@@ -187,7 +236,7 @@ def test_a_file_that_is_not_there_is_told(running, shop):
     del shop["clusters"]["main"]["ca"]
     shop["clusters"]["main"]["ca_file"] = "/nowhere/ca.pem"
     said = running.refused(shop)
-    assert said.startswith("pgbouncer is left as it was: ")
+    assert said.startswith("pgbouncer is left as it was: postgresql:clusters:main:ca_file: ")
     assert "No such file or directory: '/nowhere/ca.pem'" in said
 
 
