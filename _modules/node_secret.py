@@ -5,11 +5,17 @@ The passwords that the applications of this node use
 They are made on the node, one for each user, and never leave it: no function here returns one.
 """
 
+from contextlib import contextmanager
+
+from salt.exceptions import CommandExecutionError
+
 import pgpillar
 
 pgpillar.make_way_for_new_code()
 
 from pgpillar import node_secret  # noqa: E402
+from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.shape import nearest  # noqa: E402
 
 __virtualname__ = "node_secret"
 __func_alias__ = {"list_": "list"}
@@ -29,7 +35,8 @@ def list_(directory=node_secret.DIRECTORY):
 
         salt app-1 node_secret.list
     """
-    return node_secret.names(directory)
+    with _told():
+        return node_secret.names(directory)
 
 
 def fault(user, directory=node_secret.DIRECTORY):
@@ -42,12 +49,43 @@ def fault(user, directory=node_secret.DIRECTORY):
 
         salt app-1 node_secret.fault shop_app
     """
-    return node_secret.fault(user, directory)
+    with _told():
+        return node_secret.fault(user, directory)
+
+
+def plan(users=None, directory=node_secret.DIRECTORY):
+    """
+    What ``configure`` would do, and why.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 node_secret.plan
+    """
+    with _told():
+        return node_secret.faults(_known() if users is None else users, directory, others=users is None)
+
+
+def configure(users=None, directory=node_secret.DIRECTORY):
+    """
+    Make a new password for each user that has none, or one that is no good. If ``users`` are left out, those
+    are meant that this node has pools for, and the passwords of all others go.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 node_secret.configure
+    """
+    with _told():
+        return node_secret.configure(_known() if users is None else users, directory, others=users is None)
 
 
 def make(user, directory=node_secret.DIRECTORY):
     """
-    Make a new password for a user. What holds the old one follows with the next highstate.
+    Make a new password for a user that this node has a pool for. What holds the old one follows with the next
+    highstate.
 
     CLI Example:
 
@@ -55,21 +93,12 @@ def make(user, directory=node_secret.DIRECTORY):
 
         salt app-1 node_secret.make shop_app
     """
-    node_secret.make(user, directory)
-    return True
-
-
-def mend(user, directory=node_secret.DIRECTORY):
-    """
-    Make a new password for a user that has none, or one that is no good. True where one was made.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt app-1 node_secret.mend shop_app
-    """
-    return node_secret.mend(user, directory)
+    known = _known()
+    if user not in known:
+        raise CommandExecutionError(f"this node has no pool for a user {user!r}; {nearest(user, known)}")
+    with _told():
+        node_secret.make(user, directory)
+        return True
 
 
 def forget(user, directory=node_secret.DIRECTORY):
@@ -82,5 +111,19 @@ def forget(user, directory=node_secret.DIRECTORY):
 
         salt app-1 node_secret.forget shop_app
     """
-    node_secret.forget(user, directory)
-    return True
+    with _told():
+        node_secret.forget(user, directory)
+        return True
+
+
+def _known():
+    return __salt__["pg_client.users"]()
+
+
+@contextmanager
+def _told():
+    """Trouble, with files too, comes out as Salt's own error."""
+    try:
+        yield
+    except (Trouble, OSError) as trouble:
+        raise CommandExecutionError(str(trouble)) from None

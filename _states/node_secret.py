@@ -24,7 +24,8 @@ def present(name, users=None, root=""):
     See that users have a password on this node that only root can read. Under ``test=True`` none is made.
 
     users
-        The users, as PostgreSQL knows them; all that this node has pools for, if left out.
+        The users, as PostgreSQL knows them. If left out, all that this node has pools for; then the passwords
+        of all others go.
 
     root
         A directory that stands for /, in the demo and in tests.
@@ -32,26 +33,20 @@ def present(name, users=None, root=""):
     ret = {"name": name, "changes": {}, "result": True, "comment": "every user has a password on this node"}
     directory = Paths(root).secrets
     try:
-        users = __salt__["pg_client.users"]() if users is None else users
-        ret["changes"] = _faults(users, directory)
+        ret["changes"] = __salt__["node_secret.plan"](users, directory)
         if not ret["changes"]:
             return ret
         if __opts__["test"]:
             return {**ret, "result": None, "comment": "users would get a password on this node"}
-        for user in ret["changes"]:
-            __salt__["node_secret.mend"](user, directory)
-    except (CommandExecutionError, OSError) as error:
+        __salt__["node_secret.configure"](users, directory)
+        left = __salt__["node_secret.plan"](users, directory)
+    except CommandExecutionError as error:
         return {
             **ret,
             "changes": {},
             "result": False,
             "comment": f"not every user has a password here: {error}",
         }
-    if left := _faults(users, directory):
-        return {**ret, "result": False, "comment": f"new passwords are not as they should be: {left}"}
+    if left:
+        return {**ret, "result": False, "comment": f"passwords are not as they should be: {left}"}
     return {**ret, "comment": "every user now has a password on this node"}
-
-
-def _faults(users, directory):
-    reasons = {user: __salt__["node_secret.fault"](user, directory) for user in users}
-    return {user: f"new password, for {reason}" for user, reason in reasons.items() if reason}

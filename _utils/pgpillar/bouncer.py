@@ -19,7 +19,6 @@ from pgpillar.files import Guard
 from pgpillar.pgbouncer import INI
 
 LIVE = "live"
-KEPT = 2  # generations
 BEFORE = f"{INI}.before-pgpillar"
 
 
@@ -105,19 +104,21 @@ class Installation:
         except (OSError, UnicodeDecodeError):
             return {}
 
-    def is_sound(self) -> bool:
-        """Whether the files lead where they should, and only those may read them who should."""
+    def faults(self) -> dict[str, str]:
+        """What is wrong with what stands where ``live`` leads, and with what leads there, by path."""
+        if not os.path.lexists(self.live):
+            return {}
         include = self.directory / INI
-        ours = [include, *(self.live / name for name in pgbouncer.FILES)]
-        try:
-            return include.read_text() == self._include() and all(map(self._is_guarded, ours))
-        except OSError:
-            return False
+        found = {include: files.fault(include, self._include(), self._guard(0o640))}
+        found |= {self.live / name: self._fault(self.live / name) for name in pgbouncer.FILES}
+        told = {str(path): fault for path, fault in found.items() if fault}
+        left = {str(path): "gone" for path in self._left()}
+        return files.faults_of_directories(self._directories()) | told | left
 
     def is_foreign(self) -> bool:
         """Whether somebody else's settings stand where pgpillar's are to be."""
         include = self.directory / INI
-        if not include.exists() or include.read_text() == self._include():
+        if not include.exists() or files.read(include) == self._include():
             return False
         return not package.is_untouched("pgbouncer", include)
 
@@ -127,8 +128,18 @@ class Installation:
             kept.unlink(missing_ok=True)
             os.link(self.directory / INI, kept)
 
-    def _is_guarded(self, path: Path) -> bool:
-        return files.fault_of_guard(path, self._guard(0o640)) is None
+    def _fault(self, path: Path) -> str | None:
+        return files.fault_of_guard(path, self._guard(0o640)) if os.path.lexists(path) else None
+
+    def _directories(self) -> dict[Path, Guard]:
+        own = dict.fromkeys((self.path(""), self.live), self._guard(0o750))
+        return {self.directory: self._guard(0o755), **own}
+
+    def _left(self) -> list[Path]:
+        """Generations that are not in force, which hold passwords, and what a run that was cut off left."""
+        place = self.path("")
+        found = place.iterdir() if place.is_dir() else ()
+        return sorted(path for path in found if path.name != self.current())
 
     def _guard(self, mode: int) -> Guard:
         return Guard(mode, "root", grp.getgrgid(pwd.getpwnam(self.user).pw_gid).gr_name)
@@ -158,12 +169,9 @@ class Installation:
         return self.live.readlink().name if self.live.is_symlink() else None
 
     def tidy(self) -> None:
-        """Remove generations that nobody needs, and what a run that was cut off left."""
-        others = [path for path in self.path("").iterdir() if path.name != self.current()]
-        whole = [path for path in others if not path.name.startswith(".")]
-        newest = sorted(whole, key=lambda path: path.stat().st_mtime, reverse=True)[: KEPT - 1]
-        for path in set(others) - set(newest):
-            shutil.rmtree(path)
+        """Remove every generation but the one in force."""
+        for path in self._left():
+            files.remove(path)
 
     def _include(self) -> str:
         return f";; Written by pgpillar; what is in force stands there.\n%include {self.live}/{INI}\n"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,8 +47,16 @@ def _fault_of_text(path: Path, text: str) -> str | None:
 
 def fault_of_guard(path: Path, guard: Guard) -> str | None:
     found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
-        return "not a file of its own"
+    return _fault_of_guard(found, guard) if stat.S_ISREG(found.st_mode) else "not a file of its own"
+
+
+def faults_of_directories(guards: Mapping[Path, Guard]) -> dict[str, str]:
+    """What is wrong with directories, by path; those that are not there yet are new with what is in them."""
+    found = {path: _fault_of_guard(path.stat(), guard) for path, guard in guards.items() if path.is_dir()}
+    return {str(path): fault for path, fault in found.items() if fault}
+
+
+def _fault_of_guard(found: os.stat_result, guard: Guard) -> str | None:
     if stat.S_IMODE(found.st_mode) != guard.mode:
         return f"mode {stat.S_IMODE(found.st_mode):04o} → {guard.mode:04o}"
     return None if (found.st_uid, found.st_gid) == guard.ids else f"owner → {guard.user}"
@@ -72,3 +82,7 @@ def make_directory(path: Path, guard: Guard) -> None:
     path.mkdir(parents=True, exist_ok=True)
     os.chown(path, *guard.ids)
     path.chmod(guard.mode)
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

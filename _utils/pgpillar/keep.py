@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -27,23 +26,32 @@ class Keeper:
         """What is wrong, by path; nothing of what is in a file is told."""
         found = {path: files.fault(path, *kept) for path, kept in self.wanted.items()}
         found |= dict.fromkeys(self._strangers(), "gone")
-        return {str(path): fault for path, fault in sorted(found.items()) if fault}
+        told = {str(path): fault for path, fault in sorted(found.items()) if fault}
+        return files.faults_of_directories(self._folders()) | told
 
     def mend(self) -> None:
+        for path, guard in self._folders().items():
+            files.make_directory(path, guard)
         for path, kept in self.wanted.items():
             if files.fault(path, *kept):
-                self._make_way_for(path, kept.guard)
+                self._make_way_for(path)
                 files.write(path, *kept)
         for path in self._strangers():
-            _remove(path)
+            files.remove(path)
 
-    def _make_way_for(self, path: Path, guard: Guard) -> None:
-        if self.directory in path.parents:
-            files.make_directory(self.directory, Guard(0o755))
-            # Without root's rights, who reads is who writes
-            files.make_directory(path.parent, guard._replace(mode=0o700 if os.geteuid() else 0o500))
-            if path.is_dir():
-                _remove(path)
+    def _make_way_for(self, path: Path) -> None:
+        if self.directory in path.parents and path.is_dir():
+            files.remove(path)
+
+    def _folders(self) -> dict[Path, Guard]:
+        """The keeper's own directory and each folder in it that is wanted."""
+        # Without root's rights, who reads is who writes
+        mode = 0o700 if os.geteuid() else 0o500
+        inside = {
+            path.parent: kept.guard for path, kept in self.wanted.items() if self.directory in path.parents
+        }
+        folders = {path: guard._replace(mode=mode) for path, guard in inside.items()}
+        return {self.directory: Guard(0o755), **folders} if folders else {}
 
     def _strangers(self) -> list[Path]:
         """What lies in the keeper's own directory and is not wanted there: whole folders first."""
@@ -54,7 +62,3 @@ class Keeper:
         for folder in folders & set(self.directory.iterdir()):
             found += [path for path in folder.iterdir() if path not in self.wanted]
         return sorted(found)
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

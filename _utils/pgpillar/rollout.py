@@ -87,8 +87,8 @@ class Rollout:
             changes["addresses"] = moved
         if self.installation.is_foreign():
             changes["kept"] = {INI: f"as {BEFORE}"}
-        if not changes and not self.installation.is_sound():
-            changes["files"] = "mended"
+        if faults := self.installation.faults():
+            changes["files"] = {**changes.get("files", {}), **faults}
         if not changes and self.is_up and not self._is_taken_up():
             changes["running"] = "reloaded"
         return changes
@@ -136,9 +136,18 @@ class Rollout:
         pools = self._changed_pools()
         self._insist(self._direct_failures(pools))
         with self._moved():
-            self._replace(self._tried(pools), is_up)
-        self.installation.tidy()
+            hide = self._tried(pools)
+            try:
+                self._replace(hide, is_up)
+            finally:
+                self._tidy()
         return is_up
+
+    def _tidy(self) -> None:
+        """Remove what the running pgbouncer is off. It reads the CA at each login to a server."""
+        with suppress(BouncerError):  # one that cannot be asked may be on any of them
+            if not self.is_up or self._is_in_force(self.installation.current()):
+                self.installation.tidy()
 
     def _replace(self, hide: bool, is_up: bool) -> None:
         name, texts = self.generation(hide)

@@ -1,9 +1,11 @@
 """The files of a node: whole, guarded, and understood by those who read them."""
 
 import os
+import shlex
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from pgpillar import client, files, keep, node_secret
 from pgpillar.client import Way
 from pgpillar.files import Guard
 from pgpillar.model import Secret
+from tests.functional.minions import ROOT
 
 HOSTILE = [
     "it's",
@@ -157,6 +160,23 @@ def test_what_is_wrong_is_told_and_mended(kept, spoil):
     assert not file.is_symlink()
 
 
+SPOILT_FOLDERS = {
+    "clients": (lambda folder: folder.chmod(0o777), "mode 0777 → 0755"),
+    "clients/app": (lambda folder: folder.chmod(0o777), "mode 0777 → 0500"),
+    "clients/app/": (lambda folder: os.chown(folder, 0, 0), "owner → games"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT_FOLDERS)
+def test_a_folder_that_is_not_as_it_was_is_told_and_mended(kept, name):
+    folder = kept.directory.parent / name
+    spoil, fault = SPOILT_FOLDERS[name]
+    spoil(folder)
+    assert kept.faults() == {str(folder): fault}
+    kept.mend()
+    assert kept.faults() == {}
+
+
 def test_what_a_link_leads_to_is_left_alone(kept, tmp_path):
     (file,) = kept.wanted
     elsewhere = tmp_path / "elsewhere"
@@ -233,7 +253,7 @@ def test_no_user_gets_out_of_the_directory(tmp_path, user):
 FAULTS = {
     "there is none yet": lambda file: file.unlink(),
     "others could read it": lambda file: file.chmod(0o640),
-    "it was cut short": lambda file: file.write_text("short"),
+    "it is not as it was made": lambda file: file.write_text("short"),
 }
 
 
@@ -243,6 +263,45 @@ def test_a_password_that_is_no_good_is_told(tmp_path, fault):
     assert node_secret.fault("shop", str(tmp_path)) is None
     FAULTS[fault](tmp_path / "shop")
     assert node_secret.fault("shop", str(tmp_path)) == fault
+
+
+NOT_AS_MADE = {
+    "a line break after it": lambda text: text + b"\n",
+    "a letter more": lambda text: text + b"a",
+    "zeros": lambda text: bytes(len(text)),
+    "no text": lambda text: b"\xff" * len(text),
+    "nothing": lambda text: b"",
+}
+
+
+@pytest.mark.parametrize("spoil", NOT_AS_MADE.values(), ids=NOT_AS_MADE)
+def test_only_what_was_made_here_is_a_password(tmp_path, spoil):
+    node_secret.make("shop", str(tmp_path))
+    file = tmp_path / "shop"
+    file.write_bytes(spoil(file.read_bytes()))
+    assert node_secret.read("shop", str(tmp_path)).reveal() == ""
+    assert node_secret.configure(["shop"], str(tmp_path)) == {
+        "shop": "new password, for it is not as it was made"
+    }
+    assert node_secret.faults(["shop"], str(tmp_path)) == {}
+
+
+REFUSED = {
+    "node_secret.make ''": "this node has no pool for a user ''; known are: shop_app",
+    "node_secret.make shop_ap": "this node has no pool for a user 'shop_ap'; did you mean 'shop_app'?",
+    "node_secret.list directory=/etc/passwd": "/etc/passwd is not a directory; passwords of this node",
+    "node_secret.forget x directory=/etc/passwd": "Not a directory: '/etc/passwd/x'",
+}
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_what_a_password_cannot_be_kept_for_is_told(node, shop, call):
+    node.minion.hold(shop)
+    name, *arguments = shlex.split(call)
+    out, err = node.minion.start("-m", str(ROOT), name, *arguments).wait()
+    assert REFUSED[call] in err + out
+    assert "Traceback" not in err + out
+    assert not Path("/var/lib/pgpillar/secrets").exists()
 
 
 def test_no_function_returns_a_password_of_the_node(running, shop):
@@ -258,7 +317,10 @@ def test_no_function_returns_a_password_of_the_node(running, shop):
     ]
     shop["users"]["shop_app"]["run_as"] = "games"
     returned += [running.apply(shop, test=True), running.apply(shop)]
-    call("node_secret.make", "shop_app", **given)
+    running.minion.hold(shop)
+    made = ("node_secret.make", "shop_app", f"directory={running.paths.secrets}")
+    returned += running.minion.start("-m", str(ROOT), *made).wait()
+    assert running.secret("shop_app") not in secrets
     secrets.append(running.secret("shop_app"))
     returned += [running.apply(shop, test=True), running.apply(shop)]
     assert returned[0] == ["shop_app"]

@@ -1,5 +1,6 @@
 """An application reaches its database through its own node, and knows a password that exists there alone."""
 
+import stat
 from pathlib import Path
 
 import psycopg2
@@ -64,6 +65,77 @@ def test_a_password_that_others_could_read_is_made_anew(running, shop):
         "shop_app": "new password, for others could read it"
     }
     assert running.secret("shop_app") != before
+
+
+SPOILT_PLACES = {
+    "etc/pgbouncer": ("pgbouncer.configured", 0o755),
+    "etc/pgbouncer/generations": ("pgbouncer.configured", 0o750),
+    "etc/pgbouncer/live": ("pgbouncer.configured", 0o750),
+    "etc/pgpillar/clients": ("pg_client.configured", 0o755),
+    "etc/pgpillar/clients/shop_app": ("pg_client.configured", 0o500),
+    "var/lib/pgpillar/secrets": ("node_secret.present", 0o700),
+}
+
+
+def test_directories_that_somebody_opened_are_told_and_closed(calm, shop):
+    """With what the pool and the passwords are as they were."""
+    for name in SPOILT_PLACES:
+        (calm.root / name).chmod(0o777)
+    told = {state: {} for state, _ in SPOILT_PLACES.values()}
+    for name, (state, mode) in SPOILT_PLACES.items():
+        told[state][str(calm.root / name)] = f"mode 0777 → {mode:04o}"
+    told["pgbouncer.configured"] = {"files": told["pgbouncer.configured"]}
+    foretold = {name: state["changes"] for name, state in calm.apply(shop, test=True).items()}
+    assert {name: changes for name, changes in foretold.items() if changes} == told
+    assert calm.converge(shop) == told
+    for name, (_, mode) in SPOILT_PLACES.items():
+        assert stat.S_IMODE((calm.root / name).stat().st_mode) == mode
+    assert calm.converge(shop) == {}
+
+
+def test_a_password_that_is_not_as_it_was_made_is_made_anew(running, shop):
+    """One that a line break follows would let the application in no more."""
+    file = Path(running.paths.secrets) / "shop_app"
+    file.write_text(file.read_text() + "\n")
+    foretold = {name: state["changes"] for name, state in running.apply(shop, test=True).items()}
+    done = running.converge(shop)
+    assert done == {name: changes for name, changes in foretold.items() if changes}
+    assert done["node_secret.present"] == {"shop_app": "new password, for it is not as it was made"}
+    assert running.query("select 1") == [(1,)]
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_a_directory_where_a_password_stands_is_told(node, shop, test):
+    place = Path(node.paths.secrets) / "shop_app"
+    place.mkdir(parents=True)
+    state = node.apply(shop, test)["node_secret.present"]
+    assert (state["result"], state["changes"]) == (False, {})
+    assert state["comment"].endswith(f"{place} is a directory, where a password is to stand; remove it")
+
+
+def test_no_password_of_a_user_that_has_gone_stays_on_the_node(running, with_wiki, shop):
+    """Neither that which the server knows nor the node's own."""
+    running.converge(with_wiki)
+    gone = [with_wiki["users"]["wiki"]["password"], running.secret("wiki")]
+    foretold = running.apply(shop, test=True)["node_secret.present"]["changes"]
+    changed = running.converge(shop)
+    assert changed["node_secret.present"] == foretold == {"wiki": "gone, for this node has no pool for it"}
+    assert not [path for path in held(running) if any(text in path.read_text() for text in gone)]
+    assert running.query("select 1") == [(1,)]
+
+
+def test_no_password_that_was_replaced_stays_on_the_node(running, shop, cluster):
+    before = shop["users"]["shop_app"]["password"]
+    cluster.query("alter role shop_app password 'another'")
+    shop["users"]["shop_app"]["password"] = "another"
+    running.converge(shop)
+    assert not [path for path in held(running) if before in path.read_text()]
+
+
+def held(node):
+    """The files that a node has, but those of Salt and of the test."""
+    places = (node.root / place for place in ("etc", "var/lib"))
+    return [path for place in places for path in place.rglob("*") if path.is_file()]
 
 
 def test_a_user_that_leaves_the_node_takes_its_pool_and_files_along(running, shop, cluster):
