@@ -174,6 +174,15 @@ def calm(running):
 
 
 @pytest.fixture
+def other_pool(running, with_wiki):
+    """A node at work with a second user, whose client must see no error whatever befalls the first."""
+    running.converge(with_wiki)
+    with running.steady_client("wiki", "wiki") as errors:
+        yield running
+    assert errors == []
+
+
+@pytest.fixture
 def with_wiki(shop, cluster):
     """The pillar once the node has a second user."""
     tree = copy.deepcopy(shop)

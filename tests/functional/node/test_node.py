@@ -48,23 +48,23 @@ def test_another_users_pool_is_refused(node, shop, cluster):
         node.query("select 1", "wiki", "shop_app")
 
 
-def test_a_lost_password_is_made_anew_and_all_that_holds_it_follows(running, shop):
-    before = running.secret("shop_app")
-    (Path(running.paths.secrets) / "shop_app").unlink()
-    changed = running.converge(shop)
+def test_a_lost_password_is_made_anew_and_all_that_holds_it_follows(other_pool, with_wiki):
+    before = other_pool.secret("shop_app")
+    (Path(other_pool.paths.secrets) / "shop_app").unlink()
+    changed = other_pool.converge(with_wiki)
     assert set(changed) == {"node_secret.present", "pgbouncer.configured", "pg_client.configured"}
-    assert running.query("select 1") == [(1,)]
+    assert other_pool.query("select 1") == [(1,)]
     with pytest.raises(psycopg2.OperationalError, match=r"(password|SASL) authentication failed"):
-        running.query("select 1", password=before)
+        other_pool.query("select 1", password=before)
 
 
-def test_a_password_that_others_could_read_is_made_anew(running, shop):
-    before = running.secret("shop_app")
-    (Path(running.paths.secrets) / "shop_app").chmod(0o644)
-    assert running.converge(shop)["node_secret.present"] == {
+def test_a_password_that_others_could_read_is_made_anew(other_pool, with_wiki):
+    before = other_pool.secret("shop_app")
+    (Path(other_pool.paths.secrets) / "shop_app").chmod(0o644)
+    assert other_pool.converge(with_wiki)["node_secret.present"] == {
         "shop_app": "new password, for others could read it"
     }
-    assert running.secret("shop_app") != before
+    assert other_pool.secret("shop_app") != before
 
 
 SPOILT_PLACES = {
