@@ -224,8 +224,13 @@ def _without_paths(texts: Mapping[str, str]) -> tuple:
     return _pool_lines(texts), _setting_lines(texts), *(texts[file] for file in (USERLIST, HBA, CA))
 
 
-def deviations(node: Node, servers: Mapping[str, Place], place: Home, databases, settings) -> list[str]:
-    """Where the console's SHOW DATABASES and SHOW CONFIG tell something else than the files."""
+def deviations(
+    node: Node, servers: Mapping[str, Place], place: Home, databases, settings, told: Mapping[str, str] = {}
+) -> list[str]:
+    """Where the console's SHOW DATABASES and SHOW CONFIG tell something else than the files.
+
+    ``told`` is how pgbouncer shows settings that it tells otherwise than they are written.
+    """
     there = {name: row for name, row in databases.items() if name != "pgbouncer"}
     faults = [f"pool {name!r} is still there" for name in sorted(there.keys() - node.pools.keys())]
     for pool in _sorted(node.pools):
@@ -236,14 +241,18 @@ def deviations(node: Node, servers: Mapping[str, Place], place: Home, databases,
             for key, value in wanted.items()
             if str(row.get(key)) != str(value)
         ]
-    return faults + differing(node, place, {name: settings.get(name) for name in settings_of(node, place)})
+    return faults + differing(
+        node, place, {name: settings.get(name) for name in settings_of(node, place)}, told
+    )
 
 
-def differing(node: Node, place: Home, shown: Mapping[str, str | None]) -> list[str]:
+def differing(
+    node: Node, place: Home, shown: Mapping[str, str | None], told: Mapping[str, str] = {}
+) -> list[str]:
     """Of the settings that are shown, those that are not as written."""
     return [
         f"{name} is {shown[name]!r}, not {value!r}"
-        for name, value in settings_of(node, place).items()
+        for name, value in {**settings_of(node, place), **told}.items()
         if name in shown and not _same(shown[name], value)
     ]
 

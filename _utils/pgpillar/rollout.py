@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,11 +98,19 @@ class Rollout:
         """Refuse what a pgbouncer that runs takes up only when it is started anew."""
         rows = self.console.ask("SHOW CONFIG") if self.is_up else []
         fixed = {row["key"]: row["value"] for row in rows if row["changeable"] == "no"}
-        if stuck := pgbouncer.differing(self.wanted.node, self._place(""), fixed):
+        differing = partial(pgbouncer.differing, self.wanted.node, self._place(""), fixed)
+        if differing() and (stuck := differing(self._told())):
             raise BouncerError(
                 f"these settings take a restart, which cuts every client: {'; '.join(stuck)};"
                 " stop pgbouncer (systemctl stop pgbouncer) and apply this again, which starts it with them"
             )
+
+    def _told(self) -> dict[str, str]:
+        """How pgbouncer shows the settings of pillar: an octal number, for one, in decimal."""
+        bare = self.wanted._replace(node=replace(self.wanted.node, pools={}))
+        with trial.instance(lambda place: bare.texts(place, False), self.installation.user) as scratch:
+            shown = scratch.console.settings()
+        return {name: shown[name] for name in self.wanted.node.settings if name != "listen_addr"}
 
     @property
     def is_up(self) -> bool:
@@ -253,8 +262,7 @@ class Rollout:
 
     def _compare(self, name: str) -> None:
         place = self._place(str(self.installation.path(name)))
-        faults = pgbouncer.deviations(
-            self.wanted.node, self.wanted.servers, place, self.console.databases(), self.console.settings()
-        )
-        if faults:
+        shown = self.console.databases(), self.console.settings()
+        deviations = partial(pgbouncer.deviations, self.wanted.node, self.wanted.servers, place, *shown)
+        if deviations() and (faults := deviations(self._told())):
             raise BouncerError("; ".join(faults))

@@ -251,6 +251,18 @@ def test_settings_of_the_package_are_not_kept(own_etc, shop):
     assert not list(ini.parent.glob("*.before-pgpillar"))
 
 
+def test_a_value_that_pgbouncer_shows_in_another_way_is_in_place(node, shop):
+    tree = {**shop, "pgbouncer": {"settings": {"unix_socket_mode": "0770"}}}
+    node.converge(tree)
+    node.start()
+    assert node.converge(tree) == {}
+    tree["pgbouncer"]["settings"]["server_check_query"] = "select 1; "
+    node.converge(tree)
+    assert node.converge(tree) == {}
+    tree["pgbouncer"]["settings"]["unix_socket_mode"] = "0777"
+    assert "take a restart" in node.refused(tree)
+
+
 def test_statement_mode_is_put_in_place(running, shop):
     running.converge({**shop, "pgbouncer": {"settings": {"pool_mode": "statement"}}})
     assert running.console.settings()["pool_mode"] == "statement"
