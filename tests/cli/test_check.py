@@ -193,6 +193,11 @@ def test_a_password_that_would_be_guessed_is_told_and_not_shown(right, password)
     assert password not in right.run("check").output
 
 
+def test_names_make_no_password_strong(right):
+    right.replace("dev/secrets/postgresql-users/shop.sls", "no-secret-in-dev-shop_app", "shop_app_shop_app")
+    assert [one["message"] for one in right.findings()] == ["the password would soon be guessed"]
+
+
 def test_a_comment_with_many_problems_is_not_too_long(repo):
     many = "".join(f"    database_number_{number}: nobody_of_this_name\n" for number in range(600))
     repo.replace("postgresql/server.sls", "  databases:\n", f"  databases:\n{many}")
