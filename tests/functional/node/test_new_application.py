@@ -150,7 +150,7 @@ def clone(tmp_path, cluster, node):
     fork, clone = tmp_path / "fork", tmp_path / "clone"
     for name in ("conf", "pillar", "salt", "_modules", "_states", "_utils"):
         shutil.copytree(REPO / name, fork / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    server = {"host": "localhost", "port": cluster.server.port, "ca": cluster.server.ca_pem}
+    server = {"host": "127.0.0.1", "port": cluster.server.port, "ca": cluster.server.ca_pem}
     admin = {"user": cluster.server.superuser, "minion": "db-admin-1"}
     main = {"clusters": {"main": {**server, "admin": admin}}, "pgbouncer": {"port": node.port}}
     write(fork / "pillar/postgresql/clusters.sls", main)
