@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pgpillar import scram
 from pgpillar.model import Place, Secret
 from pgpillar.node import Node, Pool
+from pgpillar.tables import compared
 
 FILES = INI, USERLIST, HBA, CA = "pgbouncer.ini", "userlist.txt", "hba.conf", "ca.pem"
 
@@ -158,29 +159,11 @@ def difference(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, dict
         return {}
     found = {
         "pools": compared(_pool_lines(old), _pool_lines(new), _told_pool),
-        "settings": compared(
-            _setting_lines(old), _setting_lines(new), lambda before, now: f"{before} → {now}"
-        ),
+        "settings": compared(_setting_lines(old), _setting_lines(new)),
         "users": compared(_user_lines(old), _user_lines(new), lambda before, now: "new password"),
         "files": {file: "new" for file in (HBA, CA) if old.get(file) != new[file]},
     }
     return {kind: items for kind, items in found.items() if items}
-
-
-def _arrow(before: object, now: object) -> str:
-    return f"{before} → {now}"
-
-
-def compared(before: Mapping, now: Mapping, tell: Callable[..., str] = _arrow) -> dict[str, str]:
-    """What is new, gone and changed, by name."""
-    told = dict.fromkeys(before.keys() - now.keys(), "gone")
-    told |= dict.fromkeys(now.keys() - before.keys(), "new")
-    told |= {
-        name: tell(before[name], now[name])
-        for name in before.keys() & now.keys()
-        if before[name] != now[name]
-    }
-    return dict(sorted(told.items()))
 
 
 def _told_pool(before: Mapping, now: Mapping) -> str:

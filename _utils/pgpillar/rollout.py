@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pgpillar import files, hosts, pgbouncer, trial
+from pgpillar import files, hosts_file, pgbouncer, trial
 from pgpillar.bouncer import BEFORE, BouncerError, Console, Installation, process
 from pgpillar.connect import ClusterError, ca_of, gateway
 from pgpillar.files import Guard
@@ -20,6 +20,7 @@ from pgpillar.model import Endpoint, Place, Secret
 from pgpillar.node import Node, Pool
 from pgpillar.paths import Paths
 from pgpillar.pgbouncer import INI, USERLIST, Home
+from pgpillar.tables import compared
 
 
 class Wanted(NamedTuple):
@@ -63,8 +64,8 @@ class Rollout:
     def __init__(self, installation: Installation, wanted: Wanted, paths: Paths):
         self.installation, self.wanted, self.paths = installation, wanted, paths
         self.hosts_file = Path(paths.hosts)
-        self.addresses = hosts.wanted(wanted.servers.values())
-        self.old_addresses = hosts.written(self._hosts())
+        self.addresses = hosts_file.wanted(wanted.servers.values())
+        self.old_addresses = hosts_file.written(self._hosts())
         self.old = installation.texts()
         self.hides = "SCRAM-SHA-256$" in self.old.get(USERLIST, "")
         self.console = Console(paths.sockets, pgbouncer.port(self.old) or wanted.node.port, installation.user)
@@ -84,7 +85,7 @@ class Rollout:
         if "settings" in changes:
             trial.check_settings(self.wanted.node.settings, self.installation.user)
         self._insist_on_reload()
-        if moved := pgbouncer.compared(self.old_addresses, self.addresses):
+        if moved := compared(self.old_addresses, self.addresses):
             changes["addresses"] = moved
         if self.installation.is_foreign():
             changes["kept"] = {INI: f"as {BEFORE}"}
@@ -170,7 +171,7 @@ class Rollout:
     def _moved(self) -> Iterator[None]:
         """Have the names lead to where a login showed their servers to be; at a fault, to where they led."""
         before = self._hosts()
-        self._lead(hosts.rewritten(before, self.addresses))
+        self._lead(hosts_file.rewritten(before, self.addresses))
         try:
             yield
         except BaseException:
@@ -207,7 +208,7 @@ class Rollout:
 
     def _led_elsewhere(self) -> set[str]:
         """The pools whose server's name has another address than before."""
-        moved = pgbouncer.compared(self.old_addresses, self.addresses)
+        moved = compared(self.old_addresses, self.addresses)
         return {pool for pool, server in self.wanted.servers.items() if server.host in moved}
 
     def _astray(self) -> set[str]:

@@ -15,8 +15,8 @@ from pgpillar.connect import gateway
 from pgpillar.files import Guard
 from pgpillar.model import Endpoint, Trouble
 from pgpillar.paths import Paths
-from pgpillar.pgbouncer import compared
 from pgpillar.server import Server
+from pgpillar.tables import compared
 
 PROGRAMS, SETTINGS, DATA = (Path(place) / "postgresql" for place in ("/usr/lib", "/etc", "/var/lib"))
 NAME = "main"  # of Debian's cluster, on every machine

@@ -4,8 +4,8 @@ import psycopg2
 import pytest
 
 from pgpillar.connect import ClusterError
+from tests.functional.leaks import Sampler
 from tests.functional.minions import Minion, restarted
-from tests.functional.test_leaks import Sampler
 
 SHOP = {
     "databases": {"my-shop": {"owner": "shop", "access": {"my-app": "write"}}},
@@ -18,9 +18,9 @@ def minion(tmp_path):
     return Minion(tmp_path / "minion")
 
 
-def test_verifiers_in_argv_and_in_debug_logs(cluster, minion, tmp_path):
+def test_verifiers_in_argv_and_in_debug_logs(cluster, minion):
     minion.hold(cluster.tree(**SHOP))
-    with Sampler(tmp_path / "nothing") as sampler:
+    with Sampler(lambda: ()) as sampler:
         verdict, out, err = minion.highstate("--log-level", "all")
     assert verdict.result is True
     assert any(b"state.highstate" in seen for seen in sampler.seen), "the sampler saw the run"

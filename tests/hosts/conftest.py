@@ -5,13 +5,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from devtools import hosts
+from devtools.postgres import wait_for
 
 REPO = Path(__file__).parents[2]
 SET_UP = ["/usr/bin/python3", "-IS", REPO / "devtools" / "set_up.py"]
@@ -42,13 +42,15 @@ class Host:
 
     def wait_for(self, script, seconds=120):
         """Return once a script succeeds."""
-        wait_for(lambda: not self._done("sh", "-c", script).returncode, f"{self.name}: {script}", seconds)
+        wait_for(
+            lambda: not self._done("sh", "-c", script).returncode, f"{self.name}: not yet: {script}", seconds
+        )
 
     def reboot(self):
         """Reboot, and return once it is up again."""
         before = self.init
         self.sh("systemctl reboot", check=False)
-        wait_for(lambda: self.init not in ("", before), f"{self.name} has rebooted")
+        wait_for(lambda: self.init not in ("", before), f"{self.name} has not rebooted", 120)
         self.wait_for("systemctl is-system-running --wait | grep -q -e running -e degraded")
 
     @property
@@ -99,13 +101,6 @@ def changes(minion, states):
     failed = [state["comment"] for state in states.values() if not state["result"]]
     assert not failed, f"{minion}: {failed}"
     return {name: state["changes"] for name, state in states.items() if state["changes"]}
-
-
-def wait_for(condition, what, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds} s not yet: {what}"
-        time.sleep(0.2)
 
 
 def pytest_addoption(parser):
