@@ -79,7 +79,10 @@ def process(pid_file: str) -> str | None:
     """The number of the pgbouncer that keeps this file, if it runs."""
     try:
         number = Path(pid_file).read_text().strip()
-        return number if Path("/proc", number, "comm").read_text() == "pgbouncer\n" else None
+        is_one = Path("/proc", number, "comm").read_text() == "pgbouncer\n"
+        return (
+            number if is_one and Path("/proc", number, "cmdline").read_text() else None
+        )  # "" is of a dead one
     except OSError:
         return None
 

@@ -62,12 +62,16 @@ def fingerprint(texts: Mapping[str, str]) -> str:
 
 def ini(node: Node, servers: Mapping[str, Place], place: Home) -> str:
     pools = [f"{pool.name} = {_leads_to(pool, servers[pool.name])}" for pool in _sorted(node.pools)]
-    settings = [f"{name} = {value}" for name, value in sorted(settings_of(node, place).items())]
+    settings = [f"{name} = {value}" for name, value in settings_of(node, place).items()]
     return "\n".join(["[databases]", *pools, "", "[pgbouncer]", *settings, ""])
 
 
 def settings_of(node: Node, place: Home) -> dict[str, str]:
-    """Every setting that is written: defaults, then pillar's, then those that are pgpillar's own business."""
+    """Every setting that is written: defaults, pillar's, and above them pgpillar's own.
+
+    Those stand first, for a pgbouncer that stumbles over a line has taken up what stands before it, and set
+    what follows to its own defaults: where its logins come from matters most then.
+    """
     ours = {
         "auth_type": "hba",
         "dns_max_ttl": "0",  # who dials a server looks up its address, so that a new one is found at once
@@ -80,7 +84,8 @@ def settings_of(node: Node, place: Home) -> dict[str, str]:
         "server_tls_sslmode": next((e.sslmode for e in node.endpoints.values()), "verify-full"),
         "server_tls_ca_file": f"{place.files}/{CA}",
     }
-    return {**DEFAULTS, **node.settings, **ours} | ({} if place.listens else {"listen_addr": ""})
+    others = sorted({**DEFAULTS, **node.settings}.items())
+    return {**ours, **dict(others), **ours} | ({} if place.listens else {"listen_addr": ""})
 
 
 def _leads_to(pool: Pool, server: Place) -> str:

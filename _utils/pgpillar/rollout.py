@@ -163,9 +163,10 @@ class Rollout:
         name, texts = self.generation(hide)
         before = self.installation.current()
         self.installation.write(name, texts)
+        told = self._told() if is_up and self.wanted.node.settings else {}
         self.installation.switch(name)
         if is_up:
-            self._take_up(name, before)
+            self._take_up(name, before, told)
 
     @contextmanager
     def _moved(self) -> Iterator[None]:
@@ -244,26 +245,33 @@ class Rollout:
         with trial.instance(lambda place: hasty.texts(place, hide), self.installation.user) as scratch:
             return scratch.failures(pools, self.wanted.passwords)
 
-    def _take_up(self, name: str, before: str | None) -> None:
-        """Have the running pgbouncer read the live files; where it does not end up with them, go back."""
+    def _take_up(self, name: str, before: str | None, told: Mapping[str, str]) -> None:
+        """Have the running pgbouncer read the live files; where it does not end up with them, go back.
+
+        Between the two stand the console's answers alone, for meanwhile clients may be refused.
+        """
         try:
             self.console.ask("RELOAD")
-            self._compare(name)
+            self._compare(name, told)
         except BouncerError as error:
-            if before and before != name:
-                self.installation.switch(before)
-                with suppress(BouncerError):  # what went wrong is told already
-                    self.console.ask("RELOAD")
             raise BouncerError(
-                f"pgbouncer did not take up the new files, so the old ones are back: {error}"
+                f"pgbouncer did not take up the new files{self._go_back(before, name)}: {error}"
             ) from None
         moved = pgbouncer.moved_pools(self.old, self.installation.texts())
         for pool in sorted({*moved, *self._led_elsewhere(), *self._astray()}):
             self.console.ask(f'RECONNECT "{pool}"')
 
-    def _compare(self, name: str) -> None:
+    def _go_back(self, before: str | None, name: str) -> str:
+        """Put the generation of before in its place again, if there is one; tells what came of it."""
+        if before in (None, name):
+            return ", and goes on as it was until it is started again"
+        self.installation.switch(before)
+        with suppress(BouncerError):  # what went wrong is told already
+            self.console.ask("RELOAD")
+        return ", so the old ones are back"
+
+    def _compare(self, name: str, told: Mapping[str, str]) -> None:
         place = self._place(str(self.installation.path(name)))
         shown = self.console.databases(), self.console.settings()
-        deviations = partial(pgbouncer.deviations, self.wanted.node, self.wanted.servers, place, *shown)
-        if deviations() and (faults := deviations(self._told())):
+        if faults := pgbouncer.deviations(self.wanted.node, self.wanted.servers, place, *shown, told):
             raise BouncerError("; ".join(faults))

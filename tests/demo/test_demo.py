@@ -18,6 +18,7 @@ from demo.minion import Minion
 from demo.node import NAMES
 from demo.passage import Passage
 from devtools.postgres import wait_for
+from pgpillar.bouncer import process
 
 NOTHING = "Cluster main is as pillar wants it; nothing changed"
 NOTHING_ON_NODES = "pgbouncer has the pools that pillar wants; nothing changed"
@@ -162,7 +163,7 @@ def test_pgbouncers_stay_and_one_that_was_killed_is_started_again(copy):
     assert "their pgbouncers are running" in copy.shown()
     assert [pid_of(node) for node in copy.nodes] == pids
     os.kill(pids[0], signal.SIGKILL)
-    wait_for(lambda: not copy.nodes[0].running, "it is not dead")
+    wait_for(lambda: process(copy.nodes[0].paths.pid) is None, "it is not dead")
     assert "starting their pgbouncers" in copy.shown()
     assert pid_of(copy.nodes[1]) == pids[1]
 

@@ -175,6 +175,17 @@ def test_a_reload_that_does_not_take_is_taken_back(running, shop, with_wiki, tmp
     assert set(running.converge(shop)) == {"node_secret.present"}, "of the user that did not come"
 
 
+def test_where_there_are_no_old_files_none_are_said_to_be_back(running, with_wiki):
+    running.stop()
+    ini = running.root / "own.ini"
+    ini.write_text((running.root / "etc/pgbouncer/live/pgbouncer.ini").read_text())
+    ini.chmod(0o644)
+    (running.root / "etc/pgbouncer/live").unlink()
+    running.start(str(ini))
+    said = running.refused(with_wiki)
+    assert "did not take up the new files, and goes on as it was until it is started again" in said
+
+
 def test_a_bouncer_that_cannot_be_asked_is_not_taken_for_absent(running, shop):
     tree = {**shop, "pgbouncer": {"settings": {"default_pool_size": 7}}}
     running.bouncer.send_signal(signal.SIGSTOP)
