@@ -11,6 +11,7 @@ Salt mine (``discovery: mine``). Where it is Debian's PostgreSQL, ``configure`` 
 
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from salt.exceptions import CommandExecutionError
 
@@ -139,6 +140,31 @@ def waits():
     """
     with _upkeep() as upkeep:
         return upkeep.waits()
+
+
+def certificate():
+    """
+    The certificate of this server: ``not_after``, the whole ``days_left`` (below 0 once it has ended), its
+    ``names``, its ``issuer`` and its ``serial``, for status and monitoring.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.certificate
+    """
+    from cryptography import x509
+
+    from pgpillar import certificates
+
+    path = Path(Paths().server_certificate)
+    if not path.exists():
+        raise CommandExecutionError(f"there is no {path} yet; the state postgresql.certificate makes it")
+    try:
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError:
+        raise CommandExecutionError(f"{path} holds no whole certificate; highstate mends it") from None
+    return certificates.told(found, datetime.now(UTC))
 
 
 @contextmanager
