@@ -63,7 +63,7 @@ lint-states:
 lint-yaml:
 	@$(FILES) '*.yml' '*.yaml' '.yamllint' 'pillar/*.sls' | xargs -r $(VENV)/yamllint --strict
 lint-examples:
-	@$(PYTHON) -I devtools/check_cli_examples.py $(wildcard _modules/*.py)
+	@$(PYTHON) -I devtools/check_cli_examples.py $(wildcard _modules/*.py _runners/*.py)
 lint-names:
 	@$(FILES) | $(PYTHON) -I devtools/check_names.py
 

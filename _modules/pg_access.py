@@ -119,6 +119,27 @@ def inspect(cluster=None):
         return text.inventory(execute.observe.survey(gateway, wanted))
 
 
+def status():
+    """
+    Of each cluster that this minion administers, how many changes ``apply`` would make; of one that could not
+    be asked, the ``trouble``. None, if there is no cluster.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-admin-1 pg_access.status
+    """
+    return {cluster: _standing(cluster) for cluster in clusters()} or None
+
+
+def _standing(cluster):
+    try:
+        return text.counted(plan(cluster))
+    except CommandExecutionError as trouble:
+        return {"trouble": str(trouble)}
+
+
 def unmanaged(cluster=None):
     """
     What the cluster holds and pillar does not name. None of it is ever touched.

@@ -16,7 +16,7 @@ import pgpillar
 
 pgpillar.make_way_for_new_code()
 
-from pgpillar import discovery, driver, lock, node, node_secret, package, pgbouncer  # noqa: E402
+from pgpillar import discovery, driver, lock, node, node_secret, package, pgbouncer, text  # noqa: E402
 from pgpillar.model import Trouble  # noqa: E402
 from pgpillar.paths import Paths  # noqa: E402
 
@@ -120,6 +120,22 @@ def plan(root="", user=USER):
     """
     with _rollout(root, user) as rollout:
         return rollout.changes()
+
+
+def status(root="", user=USER):
+    """
+    The pools of this node, and how many changes ``configure`` would make; None where it never was converged.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pgbouncer.status
+    """
+    with _bouncer() as bouncer:
+        if not bouncer.Installation(Paths(root).pgbouncer, user).current():
+            return None
+    return {"pools": pools(Paths(root).sockets, user=user), "changes": text.leaves(plan(root, user))}
 
 
 def is_as_packaged(root=""):

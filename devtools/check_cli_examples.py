@@ -1,8 +1,8 @@
-"""Check that every public function of Salt execution modules has a CLI example that would be accepted.
+"""Check that every public function of Salt's modules and runners has a CLI example that would be accepted.
 
-    python3 devtools/check_cli_examples.py _modules/*.py
+    python3 devtools/check_cli_examples.py _modules/*.py _runners/*.py
 
-An example is a line ``salt '<target>' module.function …`` or ``salt-call … module.function …`` in a code
+An example is a line ``salt '<target>' module.function …``, or one of ``salt-call`` or ``salt-run``, in a code
 block after ``CLI Example:``. It must name that very function, and its arguments must fit the signature.
 """
 
@@ -19,6 +19,7 @@ BLOCK = re.compile(
 )
 KEYWORD = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 FUNCTION = re.compile(r"\w+\.\w+")
+PROGRAMS = ("salt", "salt-call", "salt-run")
 
 
 def main(paths: list[str]) -> None:
@@ -81,10 +82,10 @@ def check_command(command: str, name: str, accepted: inspect.Signature) -> str |
 
 
 def split_call(words: list[str]) -> tuple[str | None, list[str]]:
-    """Take a ``salt`` or ``salt-call`` command line apart into the function and its arguments."""
+    """Take a command line of one of Salt's programs apart into the function and its arguments."""
     program, *rest = words
-    if program not in ("salt", "salt-call"):
-        raise ValueError("begins with neither salt nor salt-call")
+    if program not in PROGRAMS:
+        raise ValueError(f"begins with none of {', '.join(PROGRAMS)}")
     while rest and rest[0].startswith("-"):
         rest.pop(0)
     if program == "salt" and rest:

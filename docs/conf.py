@@ -9,14 +9,14 @@ sys.path[:0] = [str(ROOT / name) for name in ("docs/_ext", "_utils", "cli")]
 
 
 def load(kind, module):
-    """Import Salt's module of this kind as the wheel calls it: both kinds have files of the same name."""
+    """Import Salt's module of this kind as the wheel calls it: some kinds have files of the same name."""
     name = f"pgpillar_salt.{kind}s.{module}"
     spec = importlib.util.spec_from_file_location(name, ROOT / f"_{kind}s" / f"{module}.py")
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
 
 
-for kind in ("module", "state"):
+for kind in ("module", "runner", "state"):
     for file in sorted((ROOT / f"_{kind}s").glob("*.py")):
         load(kind, file.stem)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, DefaultGrant, Grant, Role
 from pgpillar.plan import Change, DefaultRights, Rights
@@ -18,6 +18,18 @@ def tree(changes: Iterable[Change]) -> dict[str, dict[str, list[str]]]:
         head, who = _parts(change)
         found.setdefault(group, {}).setdefault(name, {}).setdefault(head, []).append(who)
     return {group: {name: _merged(lines) for name, lines in names.items()} for group, names in found.items()}
+
+
+def counted(told: Mapping) -> dict[str, int]:
+    """How much there is of each part of what a plan tells."""
+    return {part: leaves(told[part]) for part in ("changes", "destructive", "failures")}
+
+
+def leaves(found: object) -> int:
+    """How many things a tree of changes tells."""
+    if isinstance(found, Mapping):
+        return sum(map(leaves, found.values()))
+    return len(found) if isinstance(found, list) else 1
 
 
 def _merged(lines: dict[str, list[str]]) -> list[str]:

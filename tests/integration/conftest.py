@@ -27,7 +27,7 @@ def salt_factories_config(salt_root):
 def tree(salt_root):
     """A copy of the state tree that a test may edit, as a team edits its own."""
     tree = salt_root / "tree"
-    for name in ("salt", "pillar", "_modules", "_states", "_utils"):
+    for name in ("salt", "pillar", "_modules", "_output", "_runners", "_states", "_utils"):
         shutil.copytree(REPO / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     return tree
 
@@ -44,7 +44,9 @@ def pillar_dir(salt_root):
 @pytest.fixture(scope="session")
 def master(salt_factories, tree, pillar_dir):
     roots = {"file_roots": {"base": [str(tree / "salt")]}, "pillar_roots": {"base": [str(pillar_dir)]}}
-    factory = salt_factories.salt_master_daemon("master", overrides={**roots, "open_mode": True})
+    kinds = {"runner": "_runners", "outputter": "_output", "utils": "_utils"}
+    found = {f"{kind}_dirs": [str(tree / directory)] for kind, directory in kinds.items()}
+    factory = salt_factories.salt_master_daemon("master", overrides={**roots, **found, "open_mode": True})
     with factory.started():
         yield factory
 

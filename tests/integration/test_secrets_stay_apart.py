@@ -151,7 +151,7 @@ CARELESS_TOPS = {
 def srv(salt_root):
     """The repo as it is on a master, with passwords that can be told apart, and the key of prod beside it."""
     srv = salt_root / "srv"
-    for name in ("conf", "pillar", "salt", "_modules", "_states", "_utils"):
+    for name in ("conf", "pillar", "salt", "_modules", "_output", "_runners", "_states", "_utils"):
         shutil.copytree(REPO / name, srv / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     key = srv / "conf/prod/keys/example.asc"
     make_key(salt_root / "gpgkeys", key)

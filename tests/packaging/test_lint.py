@@ -39,6 +39,7 @@ def faults(tmp_path):
     [
         "salt '*' pg_thing.read main",
         "salt-call pg_thing.read main",
+        "salt-run pg_thing.read main --out=json",
         "salt-call --local pg_thing.read main user='a b' deep=True",
         "$ salt '*' pg_thing.read \\\\\n            cluster=main",
         "salt '*' pg_thing.read main\n        salt '*' pg_thing.read main wiki",
@@ -57,7 +58,7 @@ def test_accepts(faults, command):
         ("salt '*' pg_thing.read main depth=3", "got an unexpected keyword argument 'depth'"),
         ("salt '*' pg_thing.read main wiki deep", "too many positional arguments"),
         ("salt '*' pg_thing.read 'main", "No closing quotation"),
-        ("pg_thing.read main", "begins with neither salt nor salt-call"),
+        ("pg_thing.read main", "begins with none of salt, salt-call, salt-run"),
     ],
 )
 def test_refuses(faults, command, fault):

@@ -13,6 +13,8 @@ PARTS = {
     "_utils/pgpillar": "pgpillar",
     "cli/pgpillar_cli": "pgpillar_cli",
     "_modules": "pgpillar_salt/modules",
+    "_output": "pgpillar_salt/output",
+    "_runners": "pgpillar_salt/runners",
     "_states": "pgpillar_salt/states",
 }
 
@@ -91,6 +93,7 @@ def test_brings_the_command(clean_python):
 def test_salt_finds_the_modules(clean_python, salt_call):
     assert "pg_access.plan" in salt_call("sys.list_functions", "pg_access", python=clean_python)
     assert "pg_access.converged" in salt_call("sys.list_state_functions", "pg_access", python=clean_python)
+    assert "pgpillar.status" in salt_call("sys.list_runner_functions", "pgpillar", python=clean_python)
 
 
 def test_a_state_runs(clean_python, salt_call):
