@@ -86,13 +86,46 @@ def _only_address():
     raise CommandExecutionError(f"which address is to be dialled? Give it as address; this minion has {told}")
 
 
+def status(cluster=None, port=None, socket=SOCKETS, user="postgres"):
+    """
+    What this server says of itself: its ``role``, its ``timeline``, and its place in the log (``lsn``). A
+    primary tells of its ``replicas`` and ``slots``, and how far behind they are; a replica, of ``following``.
+
+    cluster
+        Its cluster in pillar, which may say the port.
+
+    port, socket, user
+        As ``announce`` takes them.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.status
+    """
+    port = port or _clusters().get(cluster, {}).get("port", 5432)
+    with _asking(Endpoint(host=socket, port=port, user=user)) as gateway:
+        from pgpillar import vitals
+
+        return vitals.of(gateway)
+
+
 def _is_replica(endpoint):
+    with _asking(endpoint) as gateway:
+        from pgpillar import observe
+
+        return observe.is_replica(gateway)
+
+
+@contextmanager
+def _asking(endpoint):
+    """A way to the server of this machine. Trouble comes out as Salt's own error."""
     try:
         driver.insist()
-        from pgpillar import connect, observe
+        from pgpillar import connect
 
         with connect.gateway(endpoint, "pgpillar announcement") as gateway:
-            return observe.is_replica(gateway)
+            yield gateway
     except Trouble as trouble:
         raise CommandExecutionError(str(trouble)) from None
 
