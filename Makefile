@@ -10,6 +10,7 @@ VENV := .venv/bin
 PYTEST_ARGS ?=
 BENCH ?= full
 DEBIAN ?= 13
+HOSTS ?=
 # timelib is left out: it must be compiled, and Salt needs it only to read dates in words.
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make pins' ../build/pins/bin/pip-compile --quiet --upgrade --strip-extras \
   --no-emit-index-url --no-emit-find-links --annotation-style line --unsafe-package timelib
@@ -31,9 +32,9 @@ demo-clean:  ## stop the demo and remove .demo/
 	@if [ -e .demo -o -L .demo ]; then $(SET_UP) run && $(VENV)/python -B -m demo clean; fi
 
 .PHONY: hosts hosts-clean box
-hosts:  ## bring up the hosts of the Vagrantfile in containers and converge them (as root)
+hosts:  ## bring up the hosts of the Vagrantfile in containers and converge them (as root); HOSTS=one alone
 	@$(SET_UP) hosts
-	@$(PYTHON) -m devtools.hosts up
+	@$(PYTHON) -m devtools.hosts up $(HOSTS)
 hosts-clean:  ## end the hosts, and their network
 	@if [ -e .vagrant ]; then $(PYTHON) -m devtools.hosts clean; fi
 box:  ## build the box that the hosts are made from; DEBIAN=12 for another

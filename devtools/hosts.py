@@ -1,6 +1,6 @@
 """Bring up the hosts of the Vagrantfile under LXC and converge them, or end them and all that came with them.
 
-python -m devtools.hosts up | clean
+python -m devtools.hosts up [HOST...] | clean
 """
 
 import argparse
@@ -19,7 +19,8 @@ STATE = ROOT / ".vagrant"
 NETWORK = "/usr/libexec/lxc/lxc-net"  # Debian's own script, which needs no systemd
 NETWORK_IS_UP = Path("/run/lxc/network_up")
 MADE_BY_US = STATE / "lxc-net"  # there if the network was started for these hosts
-MASTER = "salt-master"
+SERVICE = STATE / "pg_service.conf"  # written by the Vagrantfile
+MASTER, PRIMARY = "salt-master", "postgresql-primary"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PATIENCE = 120  # seconds for the minions to come up
 
@@ -32,19 +33,26 @@ def main(arguments: list[str] | None = None) -> None:
     verbs = {"up": up, "clean": clean}
     parser = argparse.ArgumentParser(prog="python -m devtools.hosts", description=__doc__.partition("\n")[0])
     parser.add_argument("verb", choices=verbs)
+    parser.add_argument("hosts", nargs="*", metavar="HOST", help="these alone, and no other")
+    asked = parser.parse_args(arguments)
     try:
-        verbs[parser.parse_args(arguments).verb]()
+        verbs[asked.verb](*asked.hosts)
     except Failed as failure:
         sys.exit(f"hosts: {failure}")
 
 
-def up() -> None:
-    """Bring up every host, and converge it."""
+def up(*names: str) -> None:
+    """Bring up every host, and converge it; or some of them, for which the master does nothing."""
     refuse_where_impossible()
-    box.give_to_vagrant("13")
+    for debian in box.SUITES:
+        box.give_to_vagrant(debian)
     start_network()
-    step("bringing up the hosts", ["vagrant", "up", "--provider=lxc"])
-    converge()
+    step(f"bringing up {', '.join(names) or 'the hosts'}", ["vagrant", "up", "--provider=lxc", *names])
+    if not names:
+        converge()
+        step("handing out what applications need", ["vagrant", "up", PRIMARY])
+    if SERVICE.exists():
+        print(f"for applications: PGSERVICEFILE={SERVICE}, service=postgresql; users: pillar/dev/secrets")
 
 
 def refuse_where_impossible() -> None:

@@ -22,7 +22,9 @@ postgresql.certificate key:
 postgresql.certificate signed:
   x509.certificate_managed:
     - name: {{ place }}/tls.crt
+    {%- if authority != grains["id"] %}
     - ca_server: {{ authority | json }}
+    {%- endif %}
     - signing_policy: {{ grains["id"] | json }}
     - private_key: {{ place }}/tls.key
     - days_remaining: 30

@@ -1,5 +1,6 @@
 """The hosts of the Vagrantfile, from a copy of the checkout that a test may edit, as a team edits its own."""
 
+import configparser
 import json
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from devtools import hosts
@@ -66,8 +68,9 @@ class Host:
 class World:
     """All of them, as the one sees them who edits pillar and runs highstate."""
 
-    def __init__(self, checkout):
+    def __init__(self, checkout, alone=None):
         self.checkout = checkout
+        self.alone = alone  # what an application saw while the primary was the only one
         self.names = sorted(path.name for path in (checkout / ".vagrant" / "machines").iterdir())
         self.hosts = {name: Host(name) for name in self.names}
 
@@ -82,6 +85,10 @@ class World:
     def highstate(self, target):
         """Highstate; gives, by minion, the changes of every state that made some. None may have failed."""
         return {name: changes(name, states) for name, states in self.salt(target, "state.highstate").items()}
+
+    def outside(self):
+        """What the server tells an application on this machine, which has what Vagrant handed out."""
+        return outside(self.checkout)
 
     @contextmanager
     def edited(self, file, old, new):
@@ -103,6 +110,19 @@ def changes(minion, states):
     return {name: state["changes"] for name, state in states.items() if state["changes"]}
 
 
+SEEN = "select current_user, ssl from pg_stat_ssl where pid = pg_backend_pid()"
+
+
+def outside(checkout):
+    services = configparser.ConfigParser()
+    services.read(checkout / ".vagrant" / "pg_service.conf")
+    login = {**services["postgresql"], "user": "shop_app", "password": "no-secret-in-dev-shop_app"}
+    assert login["sslmode"] == "verify-full"
+    with psycopg2.connect(dbname="shop", **login) as connection, connection.cursor() as cursor:
+        cursor.execute(SEEN)
+        return cursor.fetchone(), Path(login["sslrootcert"]).read_text()
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--hosts-of", metavar="CHECKOUT", help="use hosts of this checkout that are up; they stay"
@@ -119,8 +139,10 @@ def world(request):
     subprocess.run([*SET_UP, "hosts"], check=True)
     checkout = copy_of_the_checkout()
     try:
+        on_checkout(checkout, "up", hosts.PRIMARY)
+        alone = outside(checkout)
         on_checkout(checkout, "up")
-        yield World(checkout)
+        yield World(checkout, alone)
     finally:
         on_checkout(checkout, "clean")
         shutil.rmtree(checkout)
@@ -136,5 +158,5 @@ def copy_of_the_checkout():
     return checkout
 
 
-def on_checkout(checkout, verb):
-    subprocess.run([sys.executable, "-m", "devtools.hosts", verb], cwd=checkout, check=True)
+def on_checkout(checkout, *arguments):
+    subprocess.run([sys.executable, "-m", "devtools.hosts", *arguments], cwd=checkout, check=True)

@@ -14,6 +14,22 @@ def ask(host, query, service="shop"):
     return host.sh(f"{SHOP} psql --no-psqlrc -qAtd service={service} -c {query!r}").strip()
 
 
+def test_the_primary_alone_serves_an_application_of_the_developers(world):
+    if not world.alone:
+        pytest.skip("these hosts were brought up by somebody else")
+    seen, authority = world.alone
+    assert seen == ("shop_app", True)
+    # and so it does as one of many, by a certificate of the master's CA
+    seen, authority_of_all = world.outside()
+    assert seen == ("shop_app", True)
+    assert authority != authority_of_all
+
+
+def test_there_are_two_releases_of_debian(world):
+    releases = {world[name].sh(". /etc/os-release; echo $VERSION_ID").strip() for name in world.names}
+    assert releases == {"12", "13"}
+
+
 def test_a_second_highstate_changes_nothing_anywhere(world):
     assert world.highstate("*") == {name: {} for name in world.names}
 

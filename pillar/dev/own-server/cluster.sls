@@ -1,5 +1,8 @@
 # In dev the cluster is on a server of our own, whose certificate comes from a CA of our own.
+# {% import_yaml "roles.yaml" as minions %}
 postgresql:
   clusters:
     main:
-      ca_server: salt-master
+      # {% for minion, roles in minions.items() if "ca" in roles %}
+      ca_server: '{{ minion }}'
+      # {% endfor %}
