@@ -193,9 +193,10 @@ def reconnect(pool=None, sockets=SOCKETS, port=PORT, user=USER):
     return _command("RECONNECT", pool, sockets, port, user)
 
 
-def pause(pool=None, sockets=SOCKETS, port=PORT, user=USER):
+def pause(pool=None, patience=30, sockets=SOCKETS, port=PORT, user=USER):
     """
-    Let clients finish what they are at, then have them wait.
+    Let clients finish what they are at, then have them wait. Where some are not done after so many seconds,
+    ``patience``, nothing is paused, and that is an error.
 
     CLI Example:
 
@@ -203,7 +204,9 @@ def pause(pool=None, sockets=SOCKETS, port=PORT, user=USER):
 
         salt app-1 pgbouncer.pause shop
     """
-    return _command("PAUSE", pool, sockets, port, user)
+    with _bouncer() as bouncer:
+        bouncer.Console(sockets, port, user).pause(_of(pool), patience)
+        return True
 
 
 def resume(pool=None, sockets=SOCKETS, port=PORT, user=USER):
@@ -220,10 +223,15 @@ def resume(pool=None, sockets=SOCKETS, port=PORT, user=USER):
 
 
 def _command(verb, pool, sockets, port, user):
+    _ask(f"{verb}{_of(pool)}", sockets, port, user)
+    return True
+
+
+def _of(pool):
+    """How a command of the console names a pool; nothing where all are meant."""
     if pool is not None and not node.PLAIN.fullmatch(pool):
         raise CommandExecutionError(f"{pool!r} is not the name of a pool")
-    _ask(f'{verb} "{pool}"' if pool else verb, sockets, port, user)
-    return True
+    return f' "{pool}"' if pool else ""
 
 
 def _ask(command, sockets, port, user):

@@ -7,8 +7,10 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Mapping
-from contextlib import closing
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -30,6 +32,10 @@ class NobodyThere(BouncerError):
     """There is no pgbouncer that could be asked."""
 
 
+class TookTooLong(BouncerError):
+    """pgbouncer is still at what it was asked to do."""
+
+
 _NOBODY = re.compile("failed: (Connection refused|No such file or directory)$", re.MULTILINE)
 
 
@@ -40,14 +46,14 @@ class Console:
         self.where = {"host": sockets, "port": port, "user": "pgbouncer", "dbname": "pgbouncer"}
         self.user = user if os.geteuid() == 0 else None
 
-    def ask(self, command: str) -> list[dict[str, object]]:
-        """One command, and the rows that it answers."""
+    def ask(self, command: str, patience: float | None = None) -> list[dict[str, object]]:
+        """One command, and the rows that it answers. After ``patience`` seconds it hangs up."""
         try:
             with effective_user(self.user):
                 connection = psycopg2.connect(**self.where, connect_timeout=5, passfile=NO_PASSFILE)
             with closing(connection):
                 connection.autocommit = True
-                with connection.cursor() as cursor:
+                with connection.cursor() as cursor, _within(connection, patience):
                     cursor.execute(command)
                     names = [column.name for column in cursor.description or ()]
                     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()] if names else []
@@ -55,6 +61,14 @@ class Console:
             said = str(error).strip()
             kind = NobodyThere if _NOBODY.search(said) else BouncerError
             raise kind(f"pgbouncer did not take {command!r}: {said}") from None
+
+    def pause(self, what: str, patience: float) -> None:
+        """Pause a pool, or all. Where clients are not done in time, they go on as before."""
+        try:
+            self.ask(f"PAUSE{what}", patience)
+        except TookTooLong:
+            self.ask(f"RESUME{what}")
+            raise
 
     @property
     def is_up(self) -> bool:
@@ -73,6 +87,26 @@ class Console:
 
     def databases(self) -> dict[str, dict]:
         return {row["name"]: row for row in self.ask("SHOW DATABASES")}
+
+
+@contextmanager
+def _within(connection, seconds: float | None) -> Iterator[None]:
+    """Hang up on what is not done in so many seconds, if any are given: PAUSE heeds no cancel request."""
+    if not seconds:
+        yield
+        return
+    over = threading.Event()
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        timer = threading.Timer(seconds, lambda: (over.set(), line.shutdown(socket.SHUT_RDWR)))
+        timer.start()
+        try:
+            yield
+        except psycopg2.Error:
+            if over.is_set():
+                raise TookTooLong(f"clients are at work after {seconds} seconds; nothing is paused") from None
+            raise
+        finally:
+            timer.cancel()
 
 
 def process(pid_file: str) -> str | None:
