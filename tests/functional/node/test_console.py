@@ -30,7 +30,7 @@ def test_paused_clients_wait_until_they_are_resumed(running, call):
 def test_a_pool_that_is_not_done_in_time_is_not_paused(running, call):
     with running.connect("shop", "shop_app") as busy, busy.cursor() as cursor:
         cursor.execute("begin; select 1")
-        with pytest.raises(CommandExecutionError, match="clients are at work after .*; nothing is paused"):
+        with pytest.raises(CommandExecutionError, match="nothing is paused"):
             call("pause", "shop", patience=0.5)
         cursor.execute("commit")
         assert running.query("select 2") == [(2,)]
