@@ -15,7 +15,7 @@ import pgpillar
 
 pgpillar.make_way_for_new_code()
 
-from pgpillar import client, discovery, keep, lock, node, node_secret  # noqa: E402
+from pgpillar import client, discovery, keep, lock, node, node_secret, pillar  # noqa: E402
 from pgpillar.files import Guard  # noqa: E402
 from pgpillar.model import Trouble  # noqa: E402
 from pgpillar.paths import Paths, file_name  # noqa: E402
@@ -72,13 +72,37 @@ def configure(root=""):
         return faults
 
 
+def servers(cluster):
+    """
+    Where the servers of a cluster are now, by its ``discovery``: for the configuration of an application.
+
+    Without a replica the primary stands in for one.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt app-1 pg_client.servers main
+    """
+    with _told():
+        name, endpoint = pillar.one_cluster(__pillar__.get("postgresql", {}), cluster)
+        found = discovery.of_cluster(name, endpoint, __salt__)
+        if found.primary is None:
+            raise CommandExecutionError(found.without)
+        return {"primary": _shown(found.primary), "replicas": [_shown(one) for one in found.replicas]}
+
+
+def _shown(place):
+    return {"host": place.host, "address": place.hostaddr or place.host, "port": place.port}
+
+
 def _node():
     return node.read(__pillar__.get("postgresql", {}))
 
 
 def _keeper(root):
     paths, wanted = Paths(root), _node()
-    servers = discovery.of_pools(wanted, __grains__["id"], __salt__["mine.get"])
+    servers = discovery.of_pools(wanted, __grains__["id"], __salt__)
     kept = {
         client.ca_path(name, paths.certs): keep.Kept(endpoint.ca, Guard(0o644))
         for name, endpoint in wanted.endpoints.items()

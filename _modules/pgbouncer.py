@@ -247,7 +247,7 @@ def _rollout(root, user):
         paths, wanted = Paths(root), node.read(__pillar__.get("postgresql", {}))
         made = rollout.Wanted(
             wanted,
-            discovery.of_pools(wanted, __grains__["id"], __salt__["mine.get"]),
+            discovery.of_pools(wanted, __grains__["id"], __salt__),
             {client: node_secret.read(client, paths.secrets) for client in wanted.clients},
             rollout.cas(wanted.endpoints),
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
+from pgpillar import consul
 from pgpillar.model import Endpoint, Place, Trouble
 from pgpillar.node import Node, Pool
 
@@ -18,23 +19,37 @@ class Servers(NamedTuple):
 
     primary: Place | None
     replicas: tuple[Place, ...]
+    without: str = ""  # what to say where there is no primary
 
 
-def static(endpoint: Endpoint) -> Servers:
+class Said(NamedTuple):
+    """What a server says of itself, and how to speak of it."""
+
+    title: str
+    place: Place
+    in_recovery: bool
+
+
+def static(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Servers:
     """As pillar says it."""
     return Servers(Place(endpoint.host, endpoint.port, endpoint.hostaddr), endpoint.replicas)
 
 
-def mined(cluster: str, endpoint: Endpoint, announced: Mapping[str, Mapping]) -> Servers:
-    """As the servers announce it in the Salt mine, each with its role. ``announced``: by minion."""
+def mined(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Servers:
+    """As the servers announce it in the Salt mine, each with its role."""
+    asked = f"{MINE}.{cluster}"  # in a list, for a comma would make it two
+    announced = salt["mine.get"](endpoint.minions, [asked], "list").get(asked, {})
     _insist_on_places(cluster, announced)
-    primaries = {minion: said for minion, said in announced.items() if not said["in_recovery"]}
-    if len(primaries) > 1:
-        raise Trouble(_rivals(cluster, primaries))
-    primary = next((_place(said, endpoint.host) for said in primaries.values()), None)
-    replicas = sorted(_place(said, said["host"]) for said in announced.values() if said["in_recovery"])
-    # Without a replica the primary stands in, so that a failover of two servers leaves no pool behind
-    return Servers(primary, tuple(replicas) or tuple(filter(None, [primary])))
+    said = [_announcement(minion, announced[minion]) for minion in sorted(announced)]
+    _insist_on_one(
+        cluster, said, "the Salt mine", ", and take out what it said: salt-run cache.clear_mine tgt=MINION"
+    )
+    return _sorted_out(
+        endpoint,
+        said,
+        f"no server of cluster {cluster!r} says in the Salt mine that it is the primary;"
+        " does pg_server.announce stand in mine_functions of its minions?",
+    )
 
 
 def _insist_on_places(cluster: str, announced: Mapping[str, object]) -> None:
@@ -50,43 +65,81 @@ def _is_place(said: object) -> bool:
     return isinstance(said, Mapping) and all(isinstance(said.get(key), kind) for key, kind in SAID.items())
 
 
-def _place(said: Mapping, host: str) -> Place:
-    return Place(host, said["port"], said["address"])
+def _announcement(minion: str, said: Mapping) -> Said:
+    place = Place(said["host"], said["port"], said["address"])
+    return Said(f"{minion} (at {said.get('asked')})", place, said["in_recovery"])
 
 
-def _rivals(cluster: str, primaries: Mapping[str, Mapping]) -> str:
-    told = " and ".join(f"{minion} (at {said.get('asked')})" for minion, said in sorted(primaries.items()))
+def consulted(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Servers:
+    """As the servers say it to Consul whenever that asks. What does not pass its check is not there."""
+    services = consul.Agent(cluster, endpoint, salt["http.query"]).services()
+    believed = [one for one in services if one.minion in endpoint.minions]
+    said = [_testimony(one) for one in believed if one.passes]
+    _insist_on_one(cluster, said, "Consul", "")
+    return _sorted_out(endpoint, said, _no_primary_in_consul(cluster, endpoint, services, believed))
+
+
+def _testimony(one: consul.Service) -> Said:
+    title = f"{one.minion} (at {one.address}:{one.port})"
+    return Said(title, Place(one.minion, one.port, one.address), one.role != "primary")
+
+
+def _no_primary_in_consul(cluster: str, endpoint: Endpoint, services: list, believed: list) -> str:
+    where = f"postgresql:clusters:{cluster}"
+    if not services:
+        return (
+            f"Consul knows no service {endpoint.consul.service!r} of cluster {cluster!r}, or does not tell it"
+            " this node; apply postgresql.consul on its servers, and where Consul has ACLs put a token that"
+            f" may read it into {where}:consul:token"
+        )
+    if not believed:
+        return f"Consul has {_minions(services)} in cluster {cluster!r}; name its servers in {where}:minions"
     return (
-        f"cluster {cluster!r} has more than one primary by the Salt mine: {told} said so;"
-        " stop the one that should not be, and take out what it said: salt-run cache.clear_mine tgt=MINION"
+        f"none of cluster {cluster!r} passes Consul's check as the primary (there are {_minions(believed)});"
+        " start or promote one"
     )
 
 
-def of_pools(node: Node, name: str, ask_mine: Callable) -> dict[str, Place]:
-    """Where each pool of a node leads. ``ask_mine``: Salt's mine.get; ``name``: the node's."""
-    servers = {cluster: _servers(cluster, endpoint, ask_mine) for cluster, endpoint in node.endpoints.items()}
+def _minions(services: Iterable[consul.Service]) -> str:
+    return ", ".join(sorted({one.minion for one in services}))
+
+
+SOURCES = {"static": static, "mine": mined, "consul": consulted}
+
+
+def _insist_on_one(cluster: str, said: Iterable[Said], source: str, remedy: str) -> None:
+    primaries = [one.title for one in said if not one.in_recovery]
+    if len(primaries) > 1:
+        raise Trouble(
+            f"cluster {cluster!r} has more than one primary by {source}: {' and '.join(primaries)} said so;"
+            f" stop the one that should not be{remedy}"
+        )
+
+
+def _sorted_out(endpoint: Endpoint, said: Iterable[Said], without: str) -> Servers:
+    primary = next((one.place._replace(host=endpoint.host) for one in said if not one.in_recovery), None)
+    leading = primary and primary[1:]  # for a moment, one that is promoted passes as both
+    replicas = sorted(one.place for one in said if one.in_recovery and one.place[1:] != leading)
+    # Without a replica the primary stands in, so that a failover of two servers leaves no pool behind
+    return Servers(primary, tuple(replicas) or tuple(filter(None, [primary])), without)
+
+
+def of_pools(node: Node, name: str, salt: Mapping[str, Callable]) -> dict[str, Place]:
+    """Where each pool of a node leads. ``salt``: Salt's functions; ``name``: the node's."""
+    servers = {cluster: of_cluster(cluster, endpoint, salt) for cluster, endpoint in node.endpoints.items()}
     return {pool.name: server_of(pool, servers[pool.cluster], name) for pool in node.pools.values()}
 
 
-def _servers(cluster: str, endpoint: Endpoint, ask_mine: Callable) -> Servers:
-    if endpoint.discovery == "static":
-        return static(endpoint)
-    if endpoint.discovery == "mine":
-        asked = f"{MINE}.{cluster}"  # in a list, for a comma would make it two
-        return mined(cluster, endpoint, ask_mine(endpoint.minions, [asked], "list").get(asked, {}))
-    raise Trouble(
-        f"postgresql:clusters:{cluster}:discovery: {endpoint.discovery!r} is not there yet; take another"
-    )
+def of_cluster(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Servers:
+    """Where its servers are now."""
+    return SOURCES[endpoint.discovery](cluster, endpoint, salt)
 
 
 def server_of(pool: Pool, servers: Servers, node: str) -> Place:
     """The server that a pool of this node leads to. The nodes spread over the replicas."""
     if pool.target == "primary":
         if servers.primary is None:
-            raise Trouble(
-                f"no server of cluster {pool.cluster!r} says in the Salt mine that it is the primary, for"
-                f" pool {pool.name!r}; does pg_server.announce stand in mine_functions of its minions?"
-            )
+            raise Trouble(f"pool {pool.name!r} has no server: {servers.without}")
         return servers.primary
     if not servers.replicas:
         raise Trouble(f"cluster {pool.cluster!r} has no replica, which pool {pool.name!r} asks for")

@@ -12,8 +12,8 @@ from pgpillar.node import Client, Node, Pool
 from pgpillar.pillar import Declared
 from pgpillar.plan import Change, PlanError, destructive, heirs, plan
 
-HIDDEN = ("password", "ca")  # what of an endpoint is not shown
-OF_A_CLIENT = ("host", "port", "hostaddr", "discovery", "replicas", "sslmode", "ca", "ca_file")
+HIDDEN = ("password", "ca", "consul")  # what of an endpoint is not shown
+OF_A_CLIENT = ("host", "port", "hostaddr", "discovery", "consul", "replicas", "sslmode", "ca", "ca_file")
 
 
 class Effect(NamedTuple):

@@ -183,6 +183,16 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Consul:
+    """The agent that tells where the servers of a cluster are, and under which name."""
+
+    url: str = "http://127.0.0.1:8500"
+    service: str = "postgresql"
+    datacenter: str | None = None
+    token: Secret | None = None
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """How to reach a cluster as its admin."""
 
@@ -204,6 +214,7 @@ class Endpoint:
     dumps: str = "/var/backups/pgpillar"
     discovery: str = "static"
     minions: tuple[str, ...] = ()
+    consul: Consul = Consul()
     replicas: tuple[Place, ...] = ()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -16,6 +17,7 @@ from pgpillar.model import (
     PRESENT,
     QUARANTINED,
     Cluster,
+    Consul,
     Database,
     Endpoint,
     Extension,
@@ -126,6 +128,25 @@ REPLICA = Section(
     short="host",
 )
 
+CONSUL = Section(
+    {
+        "url": Key(
+            Text("an address like http://127.0.0.1:8500", r"https?://[\w.-]+(:\d{1,5})?"),
+            "where an agent answers: on this machine, if left out",
+            Consul.url,
+        ),
+        "service": Key(
+            Text("a name of letters, digits and '-'", r"[A-Za-z0-9-]+"),
+            "what its servers are called in Consul; another one for each cluster is best",
+            Consul.service,
+        ),
+        "datacenter": Key(
+            Text("the name of a datacenter", r"[a-z0-9_-]+"), "Consul's datacenter; the agent's, if left out"
+        ),
+        "token": Key(Password(), "what Consul's ACLs know this node by; keep it in a secrets file"),
+    }
+)
+
 CLUSTER = Section(
     {
         "host": Key(
@@ -148,8 +169,11 @@ CLUSTER = Section(
         ),
         "minions": Key(
             ListOf(Text("a minion id"), alone=True),
-            "the minions of its servers, where discovery is mine; no other is believed",
+            "the minions of its servers, where discovery is mine or consul; no other is believed",
             (),
+        ),
+        "consul": Key(
+            CONSUL, "how Consul is asked, where discovery is consul", CONSUL.read({}, Path(), Notes())
         ),
         "replicas": Key(ListOf(REPLICA), "its replicas, where discovery is static", ()),
         "max_connections": Key(
@@ -261,6 +285,11 @@ SERVER = Section(
     }
 )
 
+SPEAKERS = {
+    "mine": "any minion could say in the mine",
+    "consul": "whoever may register a service could say in Consul",
+}
+
 BY_SOCKET = {
     "host": Paths().sockets,
     "hostaddr": None,
@@ -292,6 +321,17 @@ def read(tree: Mapping) -> dict[str, Declared]:
     if notes.problems:
         raise PillarError(notes.problems)
     return declared
+
+
+def one_cluster(tree: Mapping, cluster: str | None = None) -> tuple[str, Endpoint]:
+    """A cluster, by its name or as the only one that this pillar can mean, and how to reach it."""
+    notes = Notes()
+    reader = Reader(TREE.read(tree, ROOT, notes), notes)
+    name = reader.known_cluster(cluster or peek(reader.tree["server"], "cluster"), ROOT / "clusters")
+    endpoint = reader.endpoint(name) if name else None
+    if notes.problems:
+        raise PillarError(notes.problems)
+    return name, endpoint
 
 
 def problems_of_a_part(tree: object) -> list[Problem]:
@@ -588,12 +628,18 @@ class Reader:
             )
         keys = {field.name for field in dataclasses.fields(Endpoint)} & set(CLUSTER.keys)
         replicas = tuple(Place(**replica) for replica in entry["replicas"])
-        return Endpoint(**{**{key: entry[key] for key in keys}, "replicas": replicas}, **admin)
+        made = {"replicas": replicas, "consul": Consul(**entry["consul"])}
+        return Endpoint(**{**{key: entry[key] for key in keys}, **made}, **admin)
 
     def _check_discovery(self, entry: Mapping, path: Path) -> None:
-        if entry["discovery"] == "mine" and not entry["minions"]:
-            message = "any minion could say in the mine that it is a server of this cluster"
+        speaker = SPEAKERS.get(entry["discovery"])
+        if speaker and not entry["minions"]:
+            message = f"{speaker} that it is a server of this cluster"
             self.notes.add(path / "minions", message, "name the minions of its servers")
+        url = entry["consul"]["url"]
+        if entry["consul"]["token"] and not re.match(r"https:|http://(127\.|localhost\b)", url):
+            message = "the token would go through the network in plain text"
+            self.notes.add(path / "consul" / "url", message, "take https, or an agent on this machine")
 
     def _check_home(self, cluster: str, admin: Mapping) -> None:
         home = admin["database"]

@@ -30,6 +30,7 @@ SECTIONS = {
     "tree": pillar.TREE,
     "cluster": pillar.CLUSTER,
     "admin": pillar.ADMIN,
+    "consul": pillar.CONSUL,
     "replica": pillar.REPLICA,
     "database": pillar.DATABASE,
     "schema": pillar.SCHEMA,

@@ -8,62 +8,25 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devtools import postgres
 from tests.functional.conftest import HOST
 from tests.functional.node.conftest import AppNode
 from tests.functional.node.mounts import laid_over
-from tests.integration.conftest import PATIENCE
-
-HBA = (
-    "local all postgres peer",
-    "local replication all scram-sha-256",
-    "hostssl all all 127.0.0.0/8 scram-sha-256",
+from tests.functional.pair import (
+    ADDRESSES,
+    FIRST,
+    FIRST_AS_REPLICA,
+    SECOND,
+    SECOND_AS_REPLICA,
+    seen,
+    servers,
 )
-ADDRESSES = {"db-1": "127.0.0.1", "db-2": "127.0.0.2"}
-FIRST, SECOND = [("127.0.0.1", False)], [("127.0.0.2", False)]
-FIRST_AS_REPLICA, SECOND_AS_REPLICA = [("127.0.0.1", True)], [("127.0.0.2", True)]
-
-
-class Pair:
-    """Two servers of one cluster, each on an address of its own."""
-
-    def __init__(self, directory):
-        self.directory, self.port = directory, postgres.free_port()
-        self.first, self.second = self._server("db-1"), self._server("db-2")
-        self._open(self.first.create())
-        self.first.query("create role shop_app login password 'secret'", over="tls")
-        self.first.query("create database shop owner shop_app", over="tls")
-        self._open(self.second.follow(self.first))
-
-    def _server(self, name):
-        bindir = next(filter(None, map(postgres.installed, reversed(postgres.majors()))))
-        names = (f"{name}.example.internal", HOST)
-        where = {"port": self.port, "names": names, "addresses": (ADDRESSES[name],)}
-        return postgres.Server(self.directory / name, bindir, settings=postgres.FAST, **where)
-
-    def _open(self, server):
-        server.hba(HBA)
-        server.start()
-
-    def bring_first_back(self):
-        """As a replica of the second."""
-        self.first.remove()
-        self.first = self._server("db-1")
-        self._open(self.first.follow(self.second))
-
-    def remove(self):
-        self.first.remove()
-        self.second.remove()
+from tests.integration.conftest import PATIENCE
 
 
 @pytest.fixture
 def pair():
-    directory = Path(tempfile.mkdtemp(prefix="pgp-", dir="/tmp"))
-    directory.chmod(0o755)
-    made = Pair(directory)
-    yield made
-    made.remove()
-    shutil.rmtree(directory)
+    with servers() as made:
+        yield made
 
 
 @pytest.fixture
@@ -82,17 +45,8 @@ def node():
 @pytest.fixture
 def declared(pair, node, pillar_dir):
     """Pillar: what everybody sees, and what each server says in the mine."""
-    main = {"host": HOST, "port": pair.port, "ca": pair.first.ca_pem}
-    main |= {"discovery": "mine", "minions": [*ADDRESSES, "db-never"]}
-    pools = {name: {"database": "shop", "user": "shop_app"} for name in ("shop", "shop_ro")}
-    pools["shop_ro"]["target"] = "replica"
-    tree = {
-        "clusters": {"main": main},
-        "databases": {"shop": "shop_app"},
-        "users": {"shop_app": {"password": "secret"}},
-        "pools": pools,
-        "pgbouncer": {"port": node.port},
-    }
+    known = {"discovery": "mine", "minions": [*ADDRESSES, "db-never"]}
+    tree = {**pair.tree(**known), "pgbouncer": {"port": node.port}}
     lines = [yaml.safe_dump({"postgresql": tree})]
     for minion, server in (("db-1", pair.first), ("db-2", pair.second)):
         announce = [{"mine_function": "pg_server.announce"}, {"cluster": "main"}]
@@ -131,10 +85,6 @@ def converge(ask):
         return next(state for key, state in returned.items() if key.startswith("pgbouncer_|-"))
 
     return run
-
-
-def seen(node, pool):
-    return node.query("select host(inet_server_addr()), pg_is_in_recovery()", pool)
 
 
 def test_pools_follow_a_failover(pair, node, ask, converge, master):

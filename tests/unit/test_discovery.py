@@ -29,7 +29,7 @@ def a_node(target="primary", **cluster):
 
 
 def place(wanted, mine=None, name="app-1"):
-    return discovery.of_pools(wanted, name, mine)["shop"]
+    return discovery.of_pools(wanted, name, {"mine.get": mine})["shop"]
 
 
 def announced(*said):
@@ -77,7 +77,7 @@ def test_the_primary_stands_in_for_replicas_that_are_gone():
 
 
 NO_PRIMARY = (
-    "no server of cluster 'main' says in the Salt mine that it is the primary, for pool 'shop';"
+    "pool 'shop' has no server: no server of cluster 'main' says in the Salt mine that it is the primary;"
     " does pg_server.announce stand in mine_functions of its minions?"
 )
 REFUSALS = {
@@ -116,9 +116,3 @@ def test_what_cannot_be_told_is_not_guessed(wanted, mine, said):
     with pytest.raises(Trouble) as caught:
         place(wanted, mine)
     assert str(caught.value) == said
-
-
-def test_a_source_that_is_not_there_yet_is_refused():
-    with pytest.raises(Trouble) as caught:
-        place(a_node(discovery="consul"))
-    assert str(caught.value) == "postgresql:clusters:main:discovery: 'consul' is not there yet; take another"
