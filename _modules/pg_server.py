@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from salt.exceptions import CommandExecutionError
+from cryptography import x509
+from salt.exceptions import CommandExecutionError, SaltException
 
 import pgpillar
 
 pgpillar.make_way_for_new_code()
 
-from pgpillar import driver  # noqa: E402
+from pgpillar import certificates, certification, driver  # noqa: E402
+from pgpillar.files import Guard  # noqa: E402
 from pgpillar.model import Endpoint, Trouble  # noqa: E402
 from pgpillar.paths import Paths  # noqa: E402
 
@@ -175,7 +177,7 @@ def waits():
         return upkeep.waits()
 
 
-def certificate():
+def certificate(root=""):
     """
     The certificate of this server: ``not_after``, the whole ``days_left`` (below 0 once it has ended), its
     ``names``, its ``issuer`` and its ``serial``, for status and monitoring.
@@ -186,28 +188,115 @@ def certificate():
 
         salt postgresql-primary pg_server.certificate
     """
-    from cryptography import x509
+    with _told():
+        found = certification.read(Path(Paths(root).server_certificate))
+        return certificates.told(found, datetime.now(UTC))
 
-    from pgpillar import certificates
 
-    path = Path(Paths().server_certificate)
-    if not path.exists():
-        raise CommandExecutionError(f"there is no {path} yet; the state postgresql.certificate makes it")
+def plan_certificate(root="", user="postgres"):
+    """
+    Whether ``certify`` would make a new key with a certificate, and why; nothing, where the one there may
+    stay.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.plan_certificate
+    """
+    with _told():
+        return _certification(root, user).changes()
+
+
+def certify(root="", user="postgres"):
+    """
+    Make a new key and have the cluster's CA sign a certificate for it, where that is due. The key stays here.
+    The server shows it after the next reload, which ``configure`` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.certify
+    """
+    with _told():
+        here = _certification(root, user)
+        changes = here.changes()
+        if changes:
+            here.renew(_sign)
+        return changes
+
+
+def why_uncertified(root="", user="postgres"):
+    """
+    Why this server cannot serve today with the certificate it has; nothing, where it can.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.why_uncertified
+    """
+    with _told():
+        return _certification(root, user).why_useless()
+
+
+def _certification(root, user):
+    cluster, signer = _own_cluster(), _signer(root)
+    wanted = certificates.Wanted(frozenset({cluster["host"], __grains__["id"]}), signer)
+    return certification.Certification(Paths(root).server_certificate, wanted, Guard(0o600, user))
+
+
+def _own_cluster():
+    """The cluster of this server, as pillar has it."""
+    name = __pillar__.get("postgresql", {}).get("server", {}).get("cluster")
+    found = [one for key, one in _clusters().items() if one.get("ca_server") and name in (None, key)]
+    if not found:
+        raise Trouble("no CA signs for this server; name its minion in postgresql:clusters, as ca_server")
+    return found[0]
+
+
+def _signer(root):
+    """Who signs now, by the CA's word; nothing, where it has said nothing."""
+    said = __salt__["pg_trust.word_of"](_own_cluster()["ca_server"], root)
+    return next(iter(certificates.in_pem(said.get("signs", ""))), None)
+
+
+def _sign(public_key):
+    """A certificate for this key, from the minion that is the CA."""
+    authority, own = _own_cluster()["ca_server"], __grains__["id"]
+    asked = {"public_key": public_key, "not_before": certificates.backdated(datetime.now(UTC))}
+    if authority == own:
+        return _signed_here(asked)
     try:
-        found = x509.load_pem_x509_certificate(path.read_bytes())
-    except ValueError:
-        raise CommandExecutionError(f"{path} holds no whole certificate; highstate mends it") from None
-    return certificates.told(found, datetime.now(UTC))
+        signed = __salt__["x509.create_certificate"](ca_server=authority, signing_policy=own, **asked)
+    except SaltException as error:
+        raise Trouble(f"{authority} signs no certificate: {error}; is its minion up?") from None
+    return x509.load_pem_x509_certificate(signed.encode())
+
+
+def _signed_here(asked):
+    answer = __salt__["x509.sign_remote_certificate"](__grains__["id"], asked, __pub_id=__grains__["id"])
+    if answer["errors"]:
+        raise Trouble(f"the CA of this minion signs no certificate: {'; '.join(answer['errors'])}")
+    return x509.load_der_x509_certificate(answer["data"])
+
+
+@contextmanager
+def _told():
+    """Trouble comes out as Salt's own error."""
+    try:
+        yield
+    except (Trouble, OSError) as trouble:
+        raise CommandExecutionError(str(trouble)) from None
 
 
 @contextmanager
 def _upkeep():
-    """The server of this machine, with what pillar wants of it. Trouble comes out as Salt's own error."""
-    try:
+    """The server of this machine, with what pillar wants of it."""
+    with _told():
         driver.insist()
         from pgpillar import server, upkeep
 
         wanted = server.read(__pillar__.get("postgresql", {}), __grains__["mem_total"])
         yield upkeep.Upkeep(wanted, upkeep.newest())
-    except (Trouble, OSError) as trouble:
-        raise CommandExecutionError(str(trouble)) from None

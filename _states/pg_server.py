@@ -40,3 +40,47 @@ def configured(name):
     if waits:
         ret["comment"] += f"; {', '.join(waits)} waits for a restart: allow it in postgresql:server:restart"
     return ret
+
+
+def certified(name, root="", user="postgres"):
+    """
+    Keep a key that is made here, with a certificate for it from the cluster's CA, in one file.
+
+    It is renewed in the last third of its life, when another CA signs, when it lacks a name, and when its
+    file is not whole. Where the CA cannot be reached, a certificate that still serves stays, with a warning;
+    where there is none, it fails.
+
+    root
+        A directory that stands for /, in tests.
+
+    user
+        The system user of the server.
+    """
+    ret = {"name": name, "changes": {}, "result": True}
+    try:
+        changes = __salt__["pg_server.plan_certificate"](root, user)
+        if changes and __opts__["test"]:
+            return {**ret, "result": None, "changes": changes, "comment": "a certificate would be made"}
+        if changes:
+            __salt__["pg_server.certify"](root, user)
+        left, now = __salt__["pg_server.plan_certificate"](root, user), _served_until(root)
+    except CommandExecutionError as error:
+        return _not_certified(ret, str(error), root, user)
+    if left:
+        return {
+            **ret,
+            "result": False,
+            "comment": f"the certificate is not as asked after the change: {left}",
+        }
+    return {**ret, "changes": changes, "comment": now}
+
+
+def _not_certified(ret, why, root, user):
+    if useless := __salt__["pg_server.why_uncertified"](root, user):
+        return {**ret, "result": False, "comment": f"there is no certificate to serve, {useless}: {why}"}
+    return {**ret, "comment": _served_until(root), "warnings": [f"a new certificate is due: {why}"]}
+
+
+def _served_until(root):
+    found = __salt__["pg_server.certificate"](root)
+    return f"the certificate {found['serial']} ends on {found['not_after']}, in {found['days_left']} days"

@@ -32,6 +32,6 @@ _PLACES = {
     "clients": "/etc/pgpillar/clients",
     "certs": "/etc/ssl/certs",
     "hosts": "/etc/hosts",
-    "server_key": "/etc/pgpillar/server/tls.key",
-    "server_certificate": "/etc/pgpillar/server/tls.crt",
+    "server_certificate": "/etc/pgpillar/server/tls.pem",  # with its key
+    "authorities": "/etc/pki/pgpillar",
 }

@@ -305,6 +305,11 @@ TREE = Section(
         "databases": Key(MapOf(DATABASE_NAME, DATABASE), "database: owner", NOTHING),
         "users": Key(MapOf(ROLE_NAME, USER), "user: {password: …}", NOTHING),
         "groups": Key(MapOf(ROLE_NAME, GROUP), "group: {access: …}", NOTHING),
+        "authorities": Key(
+            ListOf(Text("letters, digits, '-', '_' and '.'", r"\w[\w.-]*")),
+            "on the minion that is the CA: the first signs, and all of them are trusted",
+            ("ca-1",),
+        ),
         "server": Key(SERVER, "how a server of one's own is set, on the minion that is that server"),
         "pools": Key(MapOf(POOL_NAME, POOL), "pool: {database, user, …}", NOTHING),
         "pgbouncer": Key(
@@ -332,6 +337,17 @@ def one_cluster(tree: Mapping, cluster: str | None = None) -> tuple[str, Endpoin
     if notes.problems:
         raise PillarError(notes.problems)
     return name, endpoint
+
+
+def authorities(tree: Mapping) -> tuple[str, ...]:
+    """The authorities that the minion which is the CA is to have, the one that signs first."""
+    notes = Notes()
+    named = TREE.read(tree, ROOT, notes)["authorities"]
+    if not named:
+        notes.add(ROOT / "authorities", "nobody would sign", "name one, for example [ca-1]")
+    if notes.problems:
+        raise PillarError(notes.problems)
+    return named
 
 
 def problems_of_a_part(tree: object) -> list[Problem]:

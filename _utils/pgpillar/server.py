@@ -97,7 +97,7 @@ def _ours(port: int, is_used: bool) -> dict[str, str]:
         "password_encryption": "scram-sha-256",
         "ssl": "on",
         "ssl_cert_file": Paths().server_certificate,
-        "ssl_key_file": Paths().server_key,
+        "ssl_key_file": Paths().server_certificate,
     }
 
 

@@ -10,7 +10,9 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from pgpillar import files, server
+from cryptography.x509 import Certificate
+
+from pgpillar import certification, files, server, wire
 from pgpillar.connect import gateway
 from pgpillar.files import Guard
 from pgpillar.model import Endpoint, Trouble
@@ -23,6 +25,7 @@ NAME = "main"  # of Debian's cluster, on every machine
 USER = "postgres"
 GUARD = Guard(0o640, USER)
 PATIENCE = 30  # seconds that a reload may take
+CERTIFICATE = Path(Paths().server_certificate)
 
 
 class ServerError(Trouble):
@@ -67,7 +70,8 @@ class Upkeep:
         held = self.live.held(moved)
         if held and self.wanted.may_restart:
             return f"restarted for {', '.join(sorted(held))}"
-        return "reloaded" if is_changed or self.live.is_older_than([*self.texts, *_tls_files()]) else None
+        is_behind = self.live.is_older_than([*self.texts]) or self._shows_another()
+        return "reloaded" if is_changed or is_behind else None
 
     def waits(self) -> list[str]:
         """The settings that wait for a restart, which pillar does not allow now."""
@@ -120,8 +124,15 @@ class Upkeep:
     def _compare(self) -> None:
         """Whether the server goes by these files, and by nothing that stands above them."""
         faults = [*self.live.complaints(), *self._overruled()]
+        if self._shows_another():
+            faults.append(f"it shows another certificate than that of {CERTIFICATE}; its log says why")
         if faults:
             raise ServerError("the server does not go by its new files: " + "; ".join(faults))
+
+    def _shows_another(self) -> bool:
+        """Whether clients meet another certificate than that of its file, as where it refused to take it."""
+        shown = self.live.certificate()
+        return shown is not None and shown != certification.read(CERTIFICATE)
 
     def _overruled(self) -> list[str]:
         rows = {name: row for name, row in self.live.settings().items() if not row["pending_restart"]}
@@ -152,6 +163,11 @@ class Live:
             cursor.execute(query)
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def certificate(self) -> Certificate | None:
+        """What it shows to clients now; none, where it listens to no network."""
+        port, listens = (self.note.read_text().split("\n")[line] for line in (3, 5))
+        return wire.certificate_at("127.0.0.1", int(port)) if listens else None
 
     def settings(self) -> dict[str, dict]:
         rows = self.ask("select name, context, sourcefile, pending_restart from pg_settings")
@@ -189,10 +205,6 @@ class Live:
 
 def _is_of_restart(error: str) -> bool:
     return "could not be applied" in error  # without a restart; that is told in another place
-
-
-def _tls_files() -> list[Path]:
-    return [Path(Paths().server_key), Path(Paths().server_certificate)]
 
 
 def _is_guard(fault: str) -> bool:

@@ -32,3 +32,9 @@ orchestrate.everything knows the CA:
     - tgt_type: compound
 {% endif %}
 {% endfor %}
+
+# The next step of a change of CA goes by this
+orchestrate.everything knows whom everybody trusts:
+  salt.function:
+    - name: mine.update
+    - tgt: '*'

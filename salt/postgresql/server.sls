@@ -21,7 +21,7 @@ postgresql.server configured:
   pg_server.configured:
     - require:
       - pkg: postgresql.server installed
-      - x509: postgresql.certificate signed
+      - file: postgresql.certificate readable
 
 postgresql.server starts with the machine:
   service.enabled:

@@ -6,3 +6,6 @@ postgresql:
       # {% for minion, roles in minions.items() if "ca" in roles %}
       ca_server: '{{ minion }}'
       # {% endfor %}
+mine_functions:
+  pgpillar_trust:
+    - mine_function: pg_trust.announce
