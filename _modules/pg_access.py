@@ -70,7 +70,7 @@ def clusters():
 def plan(cluster=None, saltenv="base"):
     """
     What ``apply`` would change now, in words and as SQL with secrets hidden; what of it destroys or takes
-    away; and what could not be read.
+    away; and what could not be read. On a server of one's own that ``follows`` another, nothing.
 
     CLI Example:
 
@@ -80,6 +80,8 @@ def plan(cluster=None, saltenv="base"):
         salt db-admin-1 pg_access.plan cluster=main
     """
     with _live(cluster) as (execute, gateway, wanted):
+        if _follows(gateway):
+            return {"changes": {}, "sql": [], "destructive": {}, "failures": {}, "follows": True}
         forecast = execute.preview(gateway, wanted, _fetcher(saltenv))
         told = {"changes": text.tree(forecast.changes), "sql": forecast.statements}
         told["destructive"] = text.tree(destructive(forecast.changes))
@@ -91,6 +93,7 @@ def apply_(cluster=None, saltenv="base"):
     Make the cluster as pillar wants it.
 
     Returns what was changed, and what could not be done by where it failed; without ``failures`` all is well.
+    On a server of one's own that ``follows`` another, nothing is done: that is for its primary.
 
     CLI Example:
 
@@ -100,6 +103,8 @@ def apply_(cluster=None, saltenv="base"):
         salt db-admin-1 pg_access.apply cluster=main
     """
     with _live(cluster) as (execute, gateway, wanted):
+        if _follows(gateway):
+            return {"changes": {}, "failures": {}, "follows": True}
         done = execute.converge(gateway, wanted, _fetcher(saltenv))
         return {"changes": text.tree(done.changes), "failures": done.failures}
 
@@ -171,6 +176,13 @@ def _live(cluster):
             yield execute, gateway, declared.cluster
     except Trouble as trouble:
         raise CommandExecutionError(str(trouble)) from None
+
+
+def _follows(gateway):
+    """Whether this is the way to a server of this minion's own, and that follows another."""
+    from pgpillar import observe
+
+    return bool(pillar.served(_tree())) and gateway.endpoint.is_socket and observe.is_replica(gateway)
 
 
 def _chosen(name, declared):

@@ -9,9 +9,11 @@ Salt mine (``discovery: mine``). Where it is Debian's PostgreSQL, ``configure`` 
 :depends: psycopg2 in Salt's own Python; the state ``postgresql.psycopg2`` puts it there
 """
 
+from collections import ChainMap
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from salt.exceptions import CommandExecutionError, SaltException
@@ -39,7 +41,7 @@ def announce(cluster, host=None, address=None, port=None, socket=SOCKETS, user="
     Where this server is, and whether it follows another: asked of itself, over its socket.
 
     A server that cannot be asked is an error, never a primary and never a replica; the mine then keeps what
-    it was told before.
+    it was told before. So is one that was left behind by a promotion.
 
     cluster
         Its cluster in pillar.
@@ -71,7 +73,7 @@ def announce(cluster, host=None, address=None, port=None, socket=SOCKETS, user="
         "host": host or __grains__["fqdn"],
         "address": address or _only_address(),
         "port": port,
-        "in_recovery": _is_replica(Endpoint(host=socket, port=port, user=user)),
+        **_standing(cluster, Endpoint(host=socket, port=port, user=user)),
         "asked": datetime.now(UTC).isoformat(" ", "seconds"),
     }
 
@@ -86,6 +88,42 @@ def _only_address():
         return found[0]
     told = ", ".join(found) or "none"
     raise CommandExecutionError(f"which address is to be dialled? Give it as address; this minion has {told}")
+
+
+def unannounced():
+    """
+    What the Salt mine does not say yet, or not rightly, of this server, by the name in ``mine_functions``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-1 pg_server.unannounced
+    """
+    found = {}
+    for name, entry in __salt__["config.merge"]("mine_functions", {}).items():
+        options = dict(ChainMap(*entry)) if isinstance(entry, list) else {}
+        if options.pop("mine_function", None) == "pg_server.announce":
+            found[name] = _difference(_said_in_mine(name), _now(options))
+    return {name: difference for name, difference in found.items() if difference}
+
+
+def _said_in_mine(name):
+    me = __grains__["id"]
+    return __salt__["mine.get"]([me], [name], "list").get(name, {}).get(me, {})
+
+
+def _now(options):
+    from pgpillar import upkeep
+
+    return announce(**options) if upkeep.Live(upkeep.Home(upkeep.newest())).is_up else {}
+
+
+def _difference(said, now):
+    if not said:
+        return "new"
+    changed = sorted(key for key, value in now.items() if key != "asked" and said.get(key) != value)
+    return f"changed: {', '.join(changed)}" if changed else None
 
 
 def status(cluster=None, port=None, socket=SOCKETS, user="postgres"):
@@ -112,29 +150,34 @@ def status(cluster=None, port=None, socket=SOCKETS, user="postgres"):
         return vitals.of(gateway)
 
 
-def _is_replica(endpoint):
+def _standing(cluster, endpoint):
+    """What this server is, if it was not left behind by a promotion."""
     with _asking(endpoint) as gateway:
-        from pgpillar import observe
+        from pgpillar import replication, vitals
 
-        return observe.is_replica(gateway)
+        own = replication.Standing.told(vitals.of(gateway))
+        if successor := _successor(cluster, own):
+            raise Trouble(replication.left_behind(successor))
+        return own._asdict()
 
 
 @contextmanager
 def _asking(endpoint):
     """A way to the server of this machine. Trouble comes out as Salt's own error."""
-    try:
+    with _told():
         driver.insist()
         from pgpillar import connect
 
         with connect.gateway(endpoint, "pgpillar announcement") as gateway:
             yield gateway
-    except Trouble as trouble:
-        raise CommandExecutionError(str(trouble)) from None
 
 
-def plan():
+def plan(as_replica=False):
     """
     What ``configure`` would change now: settings, who may come in, and whether it reloads or restarts.
+
+    as_replica
+        Whether it begins as a replica of the cluster's primary, where there is no server yet.
 
     CLI Example:
 
@@ -142,13 +185,16 @@ def plan():
 
         salt postgresql-primary pg_server.plan
     """
-    with _upkeep() as upkeep:
+    with _upkeep(as_replica) as upkeep:
         return upkeep.changes()
 
 
-def configure():
+def configure(as_replica=False):
     """
     Make the server as pillar wants it. It restarts only where ``postgresql:server:restart`` allows it.
+
+    as_replica
+        Whether it begins as a replica of the cluster's primary, where there is no server yet.
 
     CLI Example:
 
@@ -156,7 +202,7 @@ def configure():
 
         salt postgresql-primary pg_server.configure
     """
-    with _upkeep() as upkeep:
+    with _upkeep(as_replica) as upkeep:
         changes = upkeep.changes()
         if changes:
             upkeep.run()
@@ -291,12 +337,190 @@ def _told():
         raise CommandExecutionError(str(trouble)) from None
 
 
+def fault():
+    """
+    What keeps this server from its work, in a sentence that says the remedy; nothing, where all is well. That
+    it is down, was left behind by a promotion, or does not follow the primary of its cluster.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'postgresql-*' pg_server.fault
+    """
+    with _here() as here:
+        from pgpillar import standing
+
+        return standing.fault(here.home, here.following, here.successor)
+
+
+def promote():
+    """
+    Make this replica the primary of its cluster; whether it was a replica. Where it is the primary already,
+    that is all right. Nobody else is asked or told: ``salt-run pgpillar.promote`` sees to the whole.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-replica pg_server.promote
+    """
+    with _here() as here:
+        from pgpillar import promotion
+
+        return promotion.promote(here.home, here.wanted)
+
+
+def stop():
+    """
+    Stop this server cleanly, and keep it down when the machine starts; highstate starts it again. Gives how
+    far it had come.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.stop
+    """
+    with _here() as here:
+        from pgpillar import promotion
+
+        return promotion.stop(here.home)
+
+
+def rejoin(discard=False):
+    """
+    Have this server follow the primary again, after that was promoted in its place. What was written here
+    alone since then is rewound by ``pg_rewind``; where transactions were committed, it says so and stops.
+
+    discard
+        Whether to give up transactions that were committed here alone.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.rejoin
+        salt postgresql-primary pg_server.rejoin discard=True
+    """
+    with _returning() as way:
+        return way.rejoin(discard)
+
+
+def rebuild():
+    """
+    Copy the data of the primary anew, for a replica that is too far behind or cannot be rewound. Until they
+    are whole the old ones stay; those of a server that was a primary itself are ``kept`` beside.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-replica pg_server.rebuild
+    """
+    with _returning() as way:
+        return way.rebuild()
+
+
+def forget(minion):
+    """
+    On the primary: drop the slot of a minion whose server is to follow no more; whether there was one. While
+    it follows, it is left.
+
+    minion
+        Its id.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-primary pg_server.forget postgresql-replica-2
+    """
+    with _here() as here:
+        from pgpillar import promotion
+
+        return promotion.forget(here.home, minion)
+
+
+class Here(NamedTuple):
+    """The server of this machine, what pillar wants of it, and its place among the others of its cluster."""
+
+    home: object
+    wanted: object
+    primary: object  # where the cluster's is; None, where no other server says that it is one
+    successor: str | None  # who was promoted in its place
+
+    @property
+    def following(self):
+        """How it follows the primary, or goes on following where nobody says who that is."""
+        from pgpillar import replication
+
+        primary = self.primary or (self.home.is_replica and replication.place_in(self.home.conninfo()))
+        if not (primary and self.wanted.login):
+            return None
+        return replication.following(primary, self.wanted.endpoint, self.wanted.login, __grains__["id"])
+
+
 @contextmanager
-def _upkeep():
-    """The server of this machine, with what pillar wants of it."""
+def _here():
     with _told():
         driver.insist()
-        from pgpillar import server, upkeep
+        from pgpillar import discovery, server, standing, upkeep
 
         wanted = server.read(__pillar__.get("postgresql", {}), __grains__["mem_total"])
-        yield upkeep.Upkeep(wanted, upkeep.newest())
+        home = upkeep.Home(upkeep.newest())
+        primary = discovery.primary_beside(wanted.cluster, wanted.endpoint, __salt__, __grains__["id"])
+        own = standing.standing(home, upkeep.Live(home)) if home.has_data else None
+        yield Here(home, wanted, primary, own and _successor(wanted.cluster, own))
+
+
+def _successor(cluster, own):
+    """Who was promoted in the place of this server, by the mine."""
+    from pgpillar import discovery, replication
+
+    minions = _clusters().get(cluster, {}).get("minions")
+    said = discovery.announced(cluster, minions, __salt__) if minions else {}
+    return replication.successor(__grains__["id"], own, said)
+
+
+@contextmanager
+def _upkeep(as_replica=False):
+    """The server of this machine, with what pillar wants of it."""
+    with _here() as here:
+        from pgpillar import promotion, upkeep
+
+        if here.successor:
+            yield promotion.LeftBehind(here.home, here.successor)
+        elif here.home.is_replica or (as_replica and not here.home.has_data):
+            yield _replica(here)
+        elif here.primary and not here.home.has_data:
+            raise CommandExecutionError(
+                f"{here.primary.hostaddr or here.primary.host} is the primary of cluster"
+                f" {here.wanted.cluster!r}, and there is no server here yet: make this a replica of it by the"
+                " state postgresql.replica, or by pg_server.rebuild"
+            )
+        else:
+            yield upkeep.Upkeep(here.wanted, here.home)
+
+
+@contextmanager
+def _returning():
+    """The way of this server back to the primary of its cluster."""
+    with _here() as here:
+        from pgpillar import promotion
+
+        yield promotion.Return(_replica(here))
+
+
+def _replica(here):
+    from pgpillar import replica
+
+    following = here.following
+    if following is None:
+        told = (
+            f"no other server of cluster {here.wanted.cluster!r} says that it is the primary; highstate there"
+            if here.wanted.login
+            else "postgresql:server:replication names no user by which it could follow another"
+        )
+        raise CommandExecutionError(told)
+    return replica.Replica(here.wanted.follows(following), here.home)

@@ -38,6 +38,11 @@ def converged(name):
 def _verdict(name, done, test):
     if done["failures"]:
         return {"result": False, "comment": _left_over(name, done["failures"], test)}
+    if done.get("follows"):
+        return {
+            "result": True,
+            "comment": f"Cluster {name} is administered on its primary, not on this replica",
+        }
     if not done["changes"]:
         return {"result": True, "comment": f"Cluster {name} is as pillar wants it"}
     if test:

@@ -2,6 +2,7 @@
 # {% load_yaml as files %}
 ca: [tls.ca]
 db-admin: [postgresql.admin]
+db-replica: [postgresql.replica, tls.trust, postgresql.admin]
 db-server: [postgresql.server, tls.trust, postgresql.admin]
 reporting: [tls.trust, postgresql.client]
 shop: [tls.trust, postgresql.client]

@@ -9,12 +9,13 @@ import pwd
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
 from psycopg2 import errors
 from psycopg2.extensions import libpq_version
+from psycopg2.extras import PhysicalReplicationConnection
 
 from pgpillar.model import SYSTEM_CAS, Endpoint, Secret, Trouble
 
@@ -100,6 +101,17 @@ class Gateway:
                 return self._connect(self.parameters(database, **settings), self.endpoint.password)
         except psycopg2.OperationalError as error:
             raise ClusterError(self.explained(error, database)) from None
+
+    def command(self, text: str) -> list[tuple]:
+        """What the server answers to a command of replication."""
+        parameters = {**self.parameters(), "options": "", "connection_factory": PhysicalReplicationConnection}
+        try:
+            connection = self._connect(parameters, self.endpoint.password)
+        except psycopg2.OperationalError as error:
+            raise ClusterError(self.explained(error)) from None
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute(text)
+            return cursor.fetchall()
 
     def lets_in(self, user: str, password: Secret) -> bool:
         """Whether the server accepts this password of this user; found out by logging in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -37,10 +38,9 @@ def static(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Se
 
 def mined(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Servers:
     """As the servers announce it in the Salt mine, each with its role."""
-    asked = f"{MINE}.{cluster}"  # in a list, for a comma would make it two
-    announced = salt["mine.get"](endpoint.minions, [asked], "list").get(asked, {})
-    _insist_on_places(cluster, announced)
-    said = [_announcement(minion, announced[minion]) for minion in sorted(announced)]
+    found = announced(cluster, endpoint.minions, salt)
+    _insist_on_places(cluster, found)
+    said = [_announcement(minion, found[minion]) for minion in sorted(found)]
     _insist_on_one(
         cluster, said, "the Salt mine", ", and take out what it said: salt-run cache.clear_mine tgt=MINION"
     )
@@ -50,6 +50,12 @@ def mined(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Ser
         f"no server of cluster {cluster!r} says in the Salt mine that it is the primary;"
         " does pg_server.announce stand in mine_functions of its minions?",
     )
+
+
+def announced(cluster: str, minions: Iterable[str], salt: Mapping[str, Callable]) -> Mapping[str, Mapping]:
+    """What these minions said in the mine of their servers of a cluster."""
+    asked = f"{MINE}.{cluster}"  # in a list, for a comma would make it two
+    return salt["mine.get"](minions, [asked], "list").get(asked, {})
 
 
 def _insist_on_places(cluster: str, announced: Mapping[str, object]) -> None:
@@ -133,6 +139,17 @@ def of_pools(node: Node, name: str, salt: Mapping[str, Callable]) -> dict[str, P
 def of_cluster(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Servers:
     """Where its servers are now."""
     return SOURCES[endpoint.discovery](cluster, endpoint, salt)
+
+
+def primary_beside(
+    cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable], minion: str
+) -> Place | None:
+    """The primary of a minion's cluster, where that is another server than its own."""
+    others = tuple(one for one in endpoint.minions if one != minion)
+    if endpoint.discovery != "static":
+        return of_cluster(cluster, replace(endpoint, minions=others), salt).primary if others else None
+    place = of_cluster(cluster, endpoint, salt).primary
+    return None if place.hostaddr in salt["network.ip_addrs"]() else place
 
 
 def server_of(pool: Pool, servers: Servers, node: str) -> Place:

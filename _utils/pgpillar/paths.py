@@ -34,4 +34,6 @@ _PLACES = {
     "hosts": "/etc/hosts",
     "server_certificate": "/etc/pgpillar/server/tls.pem",  # with its key
     "authorities": "/etc/pki/pgpillar",
+    "replication_passfile": "/etc/pgpillar/server/replication.pgpass",
+    "replication_ca": "/etc/pgpillar/server/replication-ca.pem",
 }

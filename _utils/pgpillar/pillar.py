@@ -280,6 +280,9 @@ SERVER = Section(
             ListOf(Network(), alone=True), "where its users may come from; from nowhere, if left out", ()
         ),
         "settings": Key(Settings(), "any setting of postgresql.conf, by its own name", frozenset()),
+        "replication": Key(
+            ROLE_NAME, "the user by which its replicas follow the primary; it has none, if left out"
+        ),
         "memory": Key(Number(64), "megabytes to size it for; what the machine has, if left out"),
         "restart": Key(Flag(), "whether highstate may restart it now, where a setting asks for that", False),
     }

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from pgpillar.model import PRESENT
+from pgpillar import scram
+from pgpillar.model import PRESENT, Endpoint
 from pgpillar.paths import Paths
 from pgpillar.pillar import ROOT, SERVER, TREE, PillarError, Reader
-from pgpillar.shape import Notes
+from pgpillar.replication import DATABASE, Following, Login
+from pgpillar.shape import Notes, nearest
 
 HEAD = "# Written by pgpillar, from pillar. What is changed here is taken back by the next highstate.\n"
 
@@ -23,10 +25,16 @@ ELSEWHERE = {
     "listen_addresses": "say who may come in postgresql:server:networks",
     "password_encryption": "pgpillar takes scram-sha-256 alone",
     "port": "say it in postgresql:clusters",
+    "primary_conninfo": "say it in postgresql:server:replication",
+    "primary_slot_name": "say it in postgresql:server:replication",
     "ssl": "pgpillar serves nobody without TLS",
     "ssl_cert_file": "leave it to the state postgresql.server",
     "ssl_key_file": "leave it to the state postgresql.server",
 }
+
+
+# How much a replica may be behind before the primary gives it up, rather than fill its own disk
+KEPT = {"max_slot_wal_keep_size": "4GB"}
 
 
 class Rule(NamedTuple):
@@ -35,6 +43,11 @@ class Rule(NamedTuple):
     database: str
     user: str
     network: str
+    is_word: bool = False  # of pg_hba.conf, and no database
+
+    def __str__(self) -> str:
+        database = self.database if self.is_word else quoted(self.database)
+        return f"hostssl {database} {quoted(self.user)} {self.network} scram-sha-256\n"
 
 
 class Server(NamedTuple):
@@ -43,6 +56,13 @@ class Server(NamedTuple):
     rules: tuple[Rule, ...]
     port: int
     may_restart: bool
+    endpoint: Endpoint
+    login: Login | None = None  # of replicas
+    following: Following | None = None
+
+    def follows(self, following: Following) -> Server:
+        """The same as a replica."""
+        return self._replace(settings={**self.settings, **following.settings}, following=following)
 
     def conf(self) -> str:
         lines = [f"{name} = {literal(value)}\n" for name, value in sorted(self.settings.items())]
@@ -50,10 +70,7 @@ class Server(NamedTuple):
 
     def hba(self) -> str:
         """The rules, beside the way in for the server's own system user."""
-        named = [
-            f"hostssl {quoted(r.database)} {quoted(r.user)} {r.network} scram-sha-256\n" for r in self.rules
-        ]
-        return HEAD + "".join(["local all postgres peer\n", *named])
+        return HEAD + "".join(["local all postgres peer\n", *map(str, self.rules)])
 
 
 def read(tree: Mapping, megabytes: int) -> Server:
@@ -63,13 +80,48 @@ def read(tree: Mapping, megabytes: int) -> Server:
     entry = reader.tree["server"] or SERVER.read({}, ROOT, Notes())
     cluster = reader.known_cluster(entry["cluster"], ROOT / "server" / "cluster")
     _check_settings(dict(entry["settings"]), notes)
-    rules = tuple(sorted(_rules(reader, cluster, entry["networks"])))
+    login = _login(reader, entry["replication"])
+    rules = tuple(sorted([*_rules(reader, cluster, entry["networks"]), *_ways_in(login, entry["networks"])]))
     _check_names(rules, notes)
+    endpoint = reader.endpoint(cluster) if cluster else None
     if notes.problems:
         raise PillarError(notes.problems)
-    port = reader.tree["clusters"][cluster]["port"]
-    settings = sized_for(entry["memory"] or megabytes) | dict(entry["settings"]) | _ours(port, bool(rules))
-    return Server(cluster, settings, rules, port, entry["restart"])
+    settings = sized_for(entry["memory"] or megabytes) | (KEPT if login else {}) | dict(entry["settings"])
+    settings |= _ours(endpoint.port, bool(rules))
+    return Server(cluster, settings, rules, endpoint.port, entry["restart"], endpoint, login)
+
+
+def _login(reader: Reader, user: str | None) -> Login | None:
+    """As whom replicas come in; what keeps that user from it is noted."""
+    if user is None:
+        return None
+    entry, path = reader.tree["users"].get(user), ROOT / "users" / user
+    if entry is None:
+        known = nearest(user, reader.tree["users"])
+        return reader.notes.add(ROOT / "server" / "replication", f"there is no user {user!r}", known)
+    for is_wrong, message, fix in _LOGIN_FAULTS:
+        if is_wrong(entry):
+            return reader.notes.add(path, f"{user!r} is to replicate, and {message}", fix)
+    return Login(user, entry["password"])
+
+
+_LOGIN_FAULTS = (
+    (lambda user: user["state"] != PRESENT, "is to be absent", "let it stay"),
+    (lambda user: "replication" not in user["attributes"], "may not", "add attributes: [replication]"),
+    (lambda user: not user["password"], "has no password", "put one in a secrets file that servers see"),
+    (
+        lambda user: scram.is_verifier(user["password"].reveal()),
+        "nobody can log in with a verifier",
+        "put the password itself there",
+    ),
+)
+
+
+def _ways_in(login: Login | None, networks: Iterable[str]) -> Iterator[Rule]:
+    """Those of replicas: to follow, and to ask the primary how it is."""
+    for network in networks if login else ():
+        yield Rule("replication", login.user, network, is_word=True)
+        yield Rule(DATABASE, login.user, network)
 
 
 def _check_settings(settings: Iterable[str], notes: Notes) -> None:

@@ -7,13 +7,15 @@ import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 from cryptography.x509 import Certificate
 
 from pgpillar import certification, files, server, wire
-from pgpillar.connect import gateway
+from pgpillar.connect import explained, gateway
 from pgpillar.files import Guard
 from pgpillar.model import Endpoint, Trouble
 from pgpillar.paths import Paths
@@ -23,8 +25,9 @@ from pgpillar.tables import compared
 PROGRAMS, SETTINGS, DATA = (Path(place) / "postgresql" for place in ("/usr/lib", "/etc", "/var/lib"))
 NAME = "main"  # of Debian's cluster, on every machine
 USER = "postgres"
-GUARD = Guard(0o640, USER)
-PATIENCE = 30  # seconds that a reload may take
+GUARD, PRIVATE = Guard(0o640, USER), Guard(0o600, USER)
+LOCALE = ("--encoding=UTF8", "--locale=C.UTF-8")
+PATIENCE = 30  # seconds that a server may take to do as it was told
 CERTIFICATE = Path(Paths().server_certificate)
 
 
@@ -40,28 +43,83 @@ def newest() -> str:
     return max(found, key=int)
 
 
+class Home:
+    """Where Debian has the files of a cluster."""
+
+    def __init__(self, version: str):
+        self.version = version
+        self.data, self.settings = DATA / version / NAME, SETTINGS / version / NAME
+        self.conf, self.hba = self.settings / "conf.d" / "pgpillar.conf", self.settings / "pg_hba.conf"
+        self.start = self.settings / "start.conf"
+        self.log = Path(f"/var/log/postgresql/postgresql-{version}-{NAME}.log")
+        self.signal = self.data / "standby.signal"
+        self.coming = self.data.with_name(f"{NAME}.coming")  # a copy that is not whole yet
+        self.torn = self.data.with_name(f"{NAME}.torn")  # says that a rewind began
+
+    @property
+    def has_data(self) -> bool:
+        return (self.data / "PG_VERSION").exists()
+
+    @property
+    def has_settings(self) -> bool:
+        return (self.settings / "postgresql.conf").exists()
+
+    @property
+    def is_replica(self) -> bool:
+        return self.signal.exists()
+
+    def conninfo(self) -> str | None:
+        """How it follows another, if it was told."""
+        return server.settings_in(_text(self.conf)).get("primary_conninfo")
+
+    def control(self) -> dict[str, str]:
+        """What is noted in the data of a server, also of one that is down."""
+        said = run_as_server(self.version, "pg_controldata", "-D", self.data)
+        lines = (line.partition(":") for line in said.splitlines())
+        return {name: value.strip() for name, _, value in lines}
+
+    def create(self) -> None:
+        """Make the cluster; where there are data, the settings that Debian has for them."""
+        _run("pg_createcluster", self.version, NAME, *LOCALE, "--", "-k")
+
+    def ctl(self, verb: str, *options: str) -> None:
+        _run("pg_ctlcluster", self.version, NAME, verb, *options)
+
+
 class Upkeep:
     """What the server of this machine is, and what it is to be."""
 
-    def __init__(self, wanted: Server, version: str):
-        self.wanted, self.version = wanted, version
-        place = SETTINGS / version / NAME
-        self.conf, self.hba = place / "conf.d" / "pgpillar.conf", place / "pg_hba.conf"
-        self.texts = {self.conf: wanted.conf(), self.hba: wanted.hba()}
-        self.live = Live(version)
+    def __init__(self, wanted: Server, home: Home):
+        self.wanted, self.home = wanted, home
+        self.texts = {
+            self.home.conf: wanted.conf(),
+            self.home.hba: wanted.hba(),
+            self.home.start: server.HEAD + "auto\n",
+        }
+        self.live = Live(self.home)
 
     def changes(self) -> dict:
         """What would change."""
-        moved = compared(server.settings_in(_text(self.conf)), self.wanted.settings)
-        parts = {
-            "cluster": {} if self._is_made() else {f"{self.version}/{NAME}": "new"},
-            "settings": moved,
-            "access": compared(server.rules_in(_text(self.hba)), server.rules_in(self.texts[self.hba])),
-            "files": {str(path): fault for path, fault in self._faults().items() if _is_guard(fault)},
-        }
+        parts = self._parts()
         changes = {part: what for part, what in parts.items() if what}
-        step = self._step(set(moved), bool(changes))
+        step = self._step(set(parts["settings"]), bool(changes))
         return changes | ({"server": step} if step else {})
+
+    def _parts(self) -> dict[str, dict]:
+        rules = server.rules_in(self.texts[self.home.hba])
+        return {
+            "cluster": {} if self._is_made() else {f"{self.home.version}/{NAME}": self._beginning()},
+            "settings": compared(server.settings_in(_text(self.home.conf)), self.wanted.settings),
+            "access": compared(server.rules_in(_text(self.home.hba)), rules),
+            "files": {str(path): why for path, why in self._faults().items() if self._is_told(path, why)},
+        }
+
+    def _beginning(self) -> str:
+        return "new"
+
+    def _is_told(self, path: Path, fault: str) -> bool:
+        """Whether it is told as a file, for what is in it is not told otherwise."""
+        return path not in (self.home.conf, self.home.hba) or fault not in ("new", "changed")
 
     def _step(self, moved: set[str], is_changed: bool) -> str | None:
         """What the server itself has to do about it."""
@@ -82,44 +140,47 @@ class Upkeep:
         step = self.changes().get("server")
         self._check()
         if not self._is_made():
-            _run("pg_createcluster", self.version, NAME, "--encoding=UTF8", "--locale=C.UTF-8", "--", "-k")
-        for path, text in self.texts.items():
-            if files.fault(path, text, GUARD):
-                files.write(path, text, GUARD)
+            self._make()
+        for path in self._faults():
+            files.write(path, self.texts[path], self._guard(path))
         if step:
             self._take(step)
         self._compare()
+
+    def _make(self) -> None:
+        if self.home.has_data or self.home.has_settings:
+            missing = self.home.settings if self.home.has_data else self.home.data
+            raise ServerError(f"{missing} is gone; bring it back: nothing here replaces what a server held")
+        self.home.create()
 
     def _take(self, step: str) -> None:
         if step == "reloaded":
             self.live.reload()
         else:
-            _run("pg_ctlcluster", self.version, NAME, "restart" if self.live.is_up else "start")
+            self.home.ctl("restart" if self.live.is_up else "start")
 
     def _is_made(self) -> bool:
-        return (self.hba.parent / "postgresql.conf").exists()
+        return self.home.has_settings and self.home.has_data
+
+    def _guard(self, path: Path) -> Guard:
+        return GUARD
 
     def _faults(self) -> dict[Path, str]:
-        found = {path: files.fault(path, text, GUARD) for path, text in self.texts.items()}
+        found = {path: files.fault(path, text, self._guard(path)) for path, text in self.texts.items()}
         return {path: fault for path, fault in found.items() if fault}
 
     def _check(self) -> None:
         """Have the server's own program read the settings, somewhere else."""
         with tempfile.TemporaryDirectory(prefix="pgpillar-") as directory:
             Path(directory).chmod(0o755)
-            files.write(Path(directory, "postgresql.conf"), self.texts[self.conf], GUARD)
-            said = self._postgres("-D", directory, "-C", "port")
+            files.write(Path(directory, "postgresql.conf"), self.texts[self.home.conf], GUARD)
+            said = as_server(self.home.version, "postgres", "-D", directory, "-C", "port")
         if said.returncode:
-            known = [line.split("\t")[0] for line in self._postgres("--describe-config").stdout.splitlines()]
+            described = run_as_server(self.home.version, "postgres", "--describe-config")
+            known = [line.split("\t")[0] for line in described.splitlines()]
             advice = server.advice_on(said.stderr, known) or [said.stderr.strip()]
             told = [f"- {line}" for line in advice]
             raise ServerError("\n".join(["PostgreSQL would not take these settings:", *told]))
-
-    def _postgres(self, *arguments: str) -> subprocess.CompletedProcess:
-        program = PROGRAMS / self.version / "bin" / "postgres"
-        account = pwd.getpwnam(USER)
-        who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        return subprocess.run([program, *arguments], capture_output=True, text=True, cwd="/", **who)
 
     def _compare(self) -> None:
         """Whether the server goes by these files, and by nothing that stands above them."""
@@ -139,30 +200,28 @@ class Upkeep:
         return [
             f"{name} is set in {rows[name]['sourcefile']} as well; take it out there (ALTER SYSTEM RESET)"
             for name in sorted(self.wanted.settings.keys() & rows.keys())
-            if rows[name]["sourcefile"] != str(self.conf)
+            if rows[name]["sourcefile"] != str(self.home.conf)
         ]
 
 
 class Live:
     """The running server, asked over its socket as its own system user."""
 
-    def __init__(self, version: str):
-        self.note = DATA / version / NAME / "postmaster.pid"
+    def __init__(self, home: Home):
+        self.note = home.data / "postmaster.pid"
 
     @property
     def is_up(self) -> bool:
         try:
-            return Path("/proc", self.note.read_text().split("\n")[0]).exists()
+            number = self.note.read_text().split("\n")[0]
+            return Path("/proc", number, "comm").read_text().strip() == "postgres"
         except FileNotFoundError:
             return False
 
-    def ask(self, query: str) -> list[dict]:
+    def ask(self, query: str, *values: str) -> list[dict]:
         port = int(self.note.read_text().split("\n")[3])
         endpoint = Endpoint(Paths().sockets, port=port, user=USER)
-        with gateway(endpoint) as way, closing(way.open()) as connection, connection.cursor() as cursor:
-            cursor.execute(query)
-            names = [column.name for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return ask(endpoint, query, *values)
 
     def certificate(self) -> Certificate | None:
         """What it shows to clients now; none, where it listens to no network."""
@@ -189,11 +248,12 @@ class Live:
     def reload(self) -> None:
         """Have it read its files, and wait until new connections meet what is in them."""
         (before,) = self.ask("select pg_conf_load_time() as at, pg_reload_conf()")
-        deadline = time.monotonic() + PATIENCE
-        while self.ask("select pg_conf_load_time() as at")[0]["at"] == before["at"]:
-            if time.monotonic() > deadline:
-                raise ServerError("the server was told to reload and did not; look into its log")
-            time.sleep(0.05)  # there is nothing to wait on: it tells nobody
+        if not wait_until(lambda: self.ask("select pg_conf_load_time() as at")[0]["at"] != before["at"]):
+            raise ServerError("the server was told to reload and did not; look into its log")
+
+    def is_streaming(self) -> bool:
+        """Whether it receives what another writes."""
+        return bool(self.ask("select pid from pg_stat_wal_receiver where status = 'streaming'"))
 
     def complaints(self) -> list[str]:
         """What it found wrong with its files."""
@@ -207,8 +267,39 @@ def _is_of_restart(error: str) -> bool:
     return "could not be applied" in error  # without a restart; that is told in another place
 
 
-def _is_guard(fault: str) -> bool:
-    return fault not in ("new", "changed")
+def wait_until(is_so: Callable[[], bool]) -> bool:
+    """Whether it came to be so. There is nothing to wait on: a server tells nobody."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def ask(endpoint: Endpoint, query: str, *values: str) -> list[dict]:
+    """What a server answers, by column."""
+    with gateway(endpoint) as way, closing(way.open()) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        try:
+            cursor.execute(query, values or None)
+        except psycopg2.Error as error:
+            raise ServerError(f"{endpoint.host}: {explained(error)}") from None
+        names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in (cursor.fetchall() if names else ())]
+
+
+def as_server(version: str, program: str, *arguments: str | Path) -> subprocess.CompletedProcess:
+    """Run one of PostgreSQL's programs as its system user."""
+    account = pwd.getpwnam(USER)
+    who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    command = [PROGRAMS / version / "bin" / program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd="/", env={"LC_ALL": "C.UTF-8"}, **who)
+
+
+def run_as_server(version: str, program: str, *arguments: str | Path) -> str:
+    """The same, for one that is not to fail."""
+    return _told(as_server(version, program, *arguments), program)
 
 
 def _text(path: Path) -> str:
@@ -216,7 +307,11 @@ def _text(path: Path) -> str:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, cwd="/")
+    _told(subprocess.run(command, capture_output=True, text=True, cwd="/"), " ".join(command[:4]))
+
+
+def _told(done: subprocess.CompletedProcess, what: str) -> str:
     if done.returncode:
         said = re.sub(r"\s*\n\s*", "; ", (done.stderr + done.stdout).strip())
-        raise ServerError(f"{' '.join(command[:3])} failed: {said[-600:]}")
+        raise ServerError(f"{what} failed: {said[-600:]}")
+    return done.stdout

@@ -12,6 +12,7 @@ from pgpillar.connect import ClusterError, Gateway, explained
 SERVER = """
 select case when pg_is_in_recovery() then 'replica' else 'primary' end as role,
        current_setting('server_version') as version,
+       (select system_identifier::text from pg_control_system()) as system,
        case when pg_is_in_recovery()
             then coalesce((select received_tli from pg_stat_wal_receiver),
                           (select timeline_id from pg_control_checkpoint()))

@@ -18,7 +18,11 @@ take minion.pub 0644 minion/
 take minion_master.pub 0644 minion/
 take master.pem 0400 master/
 take master.pub 0644 master/
-if [ -d $brought/minions ]; then install -m 0644 $brought/minions/* $pki/master/minions/; fi
+if [ -d $brought/minions ]; then
+  install -m 0644 $brought/minions/* $pki/master/minions/
+  # A new host may have asked before its key was here
+  for key in $brought/minions/*; do rm -f $pki/master/minions_pre/"${key##*/}"; done
+fi
 rm -rf $brought
 
 printf 'id: %s\nmaster: %s\n' "$name" "$master" > /etc/salt/minion.d/vagrant.conf

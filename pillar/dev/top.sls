@@ -2,7 +2,8 @@
 # {% load_yaml as files %}
 '*': [postgresql.*, own-server.cluster]
 ca: [own-server.ca]
-db-server: [own-server.server, secrets.postgresql-users.all]
+db-server: [own-server.server, secrets.postgresql-replication, secrets.postgresql-users.all]
+db-replica: [own-server.server, secrets.postgresql-replication, secrets.postgresql-users.all]
 db-admin: [secrets.postgresql-admin, secrets.postgresql-users.all]
 reporting: [secrets.postgresql-users.reporting]
 shop: [secrets.postgresql-users.shop]

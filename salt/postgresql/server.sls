@@ -23,6 +23,11 @@ postgresql.server configured:
       - pkg: postgresql.server installed
       - file: postgresql.certificate readable
 
+postgresql.server announced:
+  pg_server.announced:
+    - require:
+      - pg_server: postgresql.server configured
+
 postgresql.server starts with the machine:
   service.enabled:
     - name: postgresql

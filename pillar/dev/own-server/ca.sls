@@ -7,7 +7,7 @@ mine_functions:
   pgpillar_ca:
     - mine_function: pg_ca.announce
 x509_signing_policies:
-  # {% for minion, roles in minions.items() if "db-server" in roles %}
+  # {% for minion, roles in minions.items() if "db-server" in roles or "db-replica" in roles %}
   '{{ minion }}':
     minions: '{{ minion }}'
     signing_private_key: /etc/pki/pgpillar/signs/ca.key

@@ -1,0 +1,135 @@
+"""A server that follows another: copied from it whole, and kept at it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import psycopg2
+
+from pgpillar import files
+from pgpillar.connect import explained, gateway
+from pgpillar.files import Guard
+from pgpillar.model import Trouble
+from pgpillar.replication import TORN, Following, Standing
+from pgpillar.server import Server
+from pgpillar.standing import SLOT
+from pgpillar.upkeep import LOCALE, PRIVATE, Home, ServerError, Upkeep, ask, run_as_server, wait_until
+from pgpillar.vitals import SERVER
+
+
+class Replica(Upkeep):
+    """What a replica is, and what it is to be."""
+
+    def __init__(self, wanted: Server, home: Home):
+        super().__init__(wanted, home)
+        self.primary = Primary(wanted.following)
+        self.private = {Path(path): text for path, text in wanted.following.texts.items()}
+        self.texts |= self.private
+
+    def _parts(self) -> dict[str, dict]:
+        if self.home.torn.exists():
+            raise ServerError(TORN)
+        return super()._parts() | {"slot": self._slot()}
+
+    def _slot(self) -> dict[str, str]:
+        """Its slot there, where the primary can be asked; why it cannot is told by ``status``."""
+        try:
+            return {} if self.primary.slot() else {self.primary.following.slot: "new"}
+        except Trouble:
+            return {}
+
+    def _beginning(self) -> str:
+        return f"copied from {self.primary}"
+
+    def _guard(self, path: Path) -> Guard:
+        return PRIVATE if path in self.private else super()._guard(path)
+
+    def run(self) -> None:
+        self.prepare()
+        super().run()
+        wait_until(self.live.is_streaming)  # where it does not come to that, ``status`` says why
+
+    def prepare(self) -> None:
+        """See to what it comes in to the primary with."""
+        for path in self._faults().keys() & self.private.keys():
+            files.write(path, self.texts[path], PRIVATE)
+        if self._slot():
+            self.primary.reserve()
+
+    def _make(self) -> None:
+        if not self.home.has_data:
+            self.copy()
+            self.put_in_place()
+        if not self.home.has_settings:
+            adopt(self.home)
+
+    def copy(self) -> None:
+        """The primary's data, beside the place that they get once they are whole."""
+        self.primary.renew()
+        if self.home.coming.exists():
+            files.remove(self.home.coming)
+        slot = f"--slot={self.primary.following.slot}"
+        where = f"--pgdata={self.home.coming}"
+        source = f"--dbname={self.primary.following.conninfo}"
+        run_as_server(self.home.version, "pg_basebackup", source, where, slot, "--checkpoint=fast")
+        files.write(self.home.coming / self.home.signal.name, "", PRIVATE)
+
+    def put_in_place(self) -> None:
+        self.home.coming.rename(self.home.data)
+
+
+class Primary:
+    """The server that a replica follows, asked over the network as the replica comes in."""
+
+    def __init__(self, following: Following):
+        self.following = following
+
+    def __str__(self) -> str:
+        endpoint = self.following.endpoint
+        return f"{endpoint.host} ({endpoint.hostaddr})" if endpoint.hostaddr else endpoint.host
+
+    def ask(self, query: str, *values: str) -> list[dict]:
+        return ask(self.following.endpoint, query, *values)
+
+    def standing(self) -> Standing:
+        return Standing.told(self.ask(SERVER)[0])
+
+    def slot(self) -> dict | None:
+        """The slot of this replica, if there is one."""
+        return next(iter(self.ask(SLOT, self.following.slot)), None)
+
+    def reserve(self) -> None:
+        """Make the slot, which holds what the replica has not received from now on."""
+        self.ask("select pg_create_physical_replication_slot(%s, true)", self.following.slot)
+
+    def renew(self) -> None:
+        """See that there is a slot, and one that holds what it is to."""
+        slot = self.slot()
+        if slot and slot["wal_status"] == "lost":
+            self.ask("select pg_drop_replication_slot(%s)", self.following.slot)
+        if not slot or slot["wal_status"] == "lost":
+            self.reserve()
+
+    def history(self, timeline: int) -> str:
+        """Where each timeline before this one ended."""
+        if timeline == 1:
+            return ""
+        with gateway(self.following.endpoint) as way:
+            try:
+                told = way.command(f"TIMELINE_HISTORY {timeline}")
+            except psycopg2.Error as error:
+                raise ServerError(f"{self}: {explained(error)}") from None
+        return bytes(told[0][1]).decode()
+
+
+def adopt(home: Home) -> None:
+    """Have Debian's tools know data that came from another server, by settings as they make them."""
+    with tempfile.TemporaryDirectory(prefix="pgpillar-", dir=home.data.parent) as place:
+        shutil.chown(place, *PRIVATE.ids)
+        run_as_server(home.version, "initdb", f"--pgdata={place}/data", "--no-sync", *LOCALE)
+        for made in Path(place, "data").glob("*.conf"):
+            if made.name != "postgresql.auto.conf":
+                files.write(home.data / made.name, made.read_text(), PRIVATE)
+    home.create()
