@@ -9,6 +9,7 @@ only one, it need not be named. Nothing but ``apply`` writes.
 """
 
 from contextlib import contextmanager
+from functools import partial
 
 from salt.exceptions import CommandExecutionError
 
@@ -16,7 +17,8 @@ import pgpillar
 
 pgpillar.make_way_for_new_code()
 
-from pgpillar import __version__, driver, pillar, strangers, text  # noqa: E402
+from pgpillar import __version__, discovery, driver, pillar, strangers, text  # noqa: E402
+from pgpillar.logins import of as wanted_logins  # noqa: E402
 from pgpillar.model import Trouble  # noqa: E402
 from pgpillar.plan import destructive  # noqa: E402
 
@@ -109,6 +111,29 @@ def apply_(cluster=None, saltenv="base"):
         return {"changes": text.tree(done.changes), "failures": done.failures}
 
 
+def logins(all_clusters=True):
+    """
+    Log in as each user whose password stands in this minion's pillar, to the primary and to every replica, as
+    an application would, and tell what came of it: ``ok``, or the reason.
+
+    all_clusters
+        Whether those are meant, too, that this minion does not administer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-admin-1 pg_access.logins
+    """
+    with _told():
+        driver.insist()
+        from pgpillar import probe  # not at the top: it needs psycopg2
+
+        known = wanted_logins(_tree(), partial(discovery.of_cluster, salt=__salt__))
+        own = pillar.entered(_tree(), __grains__["id"])
+        return probe.tried([login for login in known if all_clusters or login.cluster in own])
+
+
 def inspect(cluster=None):
     """
     What the cluster holds: its roles, its databases, and who may do what in those that pillar names.
@@ -122,27 +147,6 @@ def inspect(cluster=None):
     """
     with _live(cluster) as (execute, gateway, wanted):
         return text.inventory(execute.observe.survey(gateway, wanted))
-
-
-def status():
-    """
-    Of each cluster that this minion administers, how many changes ``apply`` would make; of one that could not
-    be asked, the ``trouble``. None, if there is no cluster.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt db-admin-1 pg_access.status
-    """
-    return {cluster: _standing(cluster) for cluster in clusters()} or None
-
-
-def _standing(cluster):
-    try:
-        return text.counted(plan(cluster))
-    except CommandExecutionError as trouble:
-        return {"trouble": str(trouble)}
 
 
 def unmanaged(cluster=None):
@@ -166,14 +170,21 @@ def _tree():
 
 @contextmanager
 def _live(cluster):
-    """The engine, the way to a cluster, and what pillar wants of it. Trouble becomes Salt's own error."""
-    try:
+    """The engine, the way to a cluster, and what pillar wants of it."""
+    with _told():
         driver.insist()
         from pgpillar import connect, execute  # not at the top: they need psycopg2
 
         declared = _chosen(cluster, pillar.read(_tree()))
         with connect.gateway(declared.endpoint, f"pgpillar on {__grains__['id']}") as gateway:
             yield execute, gateway, declared.cluster
+
+
+@contextmanager
+def _told():
+    """Trouble comes out as Salt's own error."""
+    try:
+        yield
     except Trouble as trouble:
         raise CommandExecutionError(str(trouble)) from None
 

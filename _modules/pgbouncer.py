@@ -16,7 +16,7 @@ import pgpillar
 
 pgpillar.make_way_for_new_code()
 
-from pgpillar import discovery, driver, lock, node, node_secret, package, pgbouncer, text  # noqa: E402
+from pgpillar import discovery, driver, lock, node, node_secret, package, pgbouncer  # noqa: E402
 from pgpillar.model import Trouble  # noqa: E402
 from pgpillar.paths import Paths  # noqa: E402
 
@@ -59,7 +59,8 @@ def show(what, sockets=SOCKETS, port=PORT, user=USER):
 
 def pools(sockets=SOCKETS, port=PORT, user=USER):
     """
-    The pools of this node, by name: where each leads, as whom, and how busy it is.
+    The pools of this node, by name: where each leads, as whom, and how busy it is. ``leads_to`` are the
+    addresses that it has connections to; before the first one, those of its host's name.
 
     CLI Example:
 
@@ -67,18 +68,9 @@ def pools(sockets=SOCKETS, port=PORT, user=USER):
 
         salt app-1 pgbouncer.pools
     """
-    busy = {row["database"]: row for row in show("pools", sockets, port, user)}
-    return {
-        row["name"]: {
-            **{key: row[key] for key in ("host", "port", "database", "force_user", "pool_size")},
-            **{
-                key: busy.get(row["name"], {}).get(key, 0)
-                for key in ("cl_active", "cl_waiting", "sv_active", "sv_idle")
-            },
-        }
-        for row in show("databases", sockets, port, user)
-        if row["name"] != "pgbouncer"
-    }
+    tables = [show(what, sockets, port, user) for what in ("databases", "pools", "servers")]
+    with _bouncer() as bouncer:
+        return pgbouncer.pools(*tables, bouncer.addresses)
 
 
 def version(sockets=SOCKETS, port=PORT, user=USER):
@@ -124,7 +116,7 @@ def plan(root="", user=USER):
 
 def status(root="", user=USER):
     """
-    The pools of this node, and how many changes ``configure`` would make; None where it never was converged.
+    ``pools`` of the pgbouncer that pgpillar set here, by its own files; None where there is none.
 
     CLI Example:
 
@@ -132,10 +124,15 @@ def status(root="", user=USER):
 
         salt app-1 pgbouncer.status
     """
+    paths = Paths(root)
     with _bouncer() as bouncer:
-        if not bouncer.Installation(Paths(root).pgbouncer, user).current():
-            return None
-    return {"pools": pools(Paths(root).sockets, user=user), "changes": text.leaves(plan(root, user))}
+        installation = bouncer.Installation(paths.pgbouncer, user)
+        port = pgbouncer.port(installation.texts()) or PORT
+    if not installation.current():
+        return None
+    if not check(paths.sockets, port, user):
+        raise CommandExecutionError("pgbouncer does not run; systemctl start pgbouncer, or a highstate")
+    return pools(paths.sockets, port, user)
 
 
 def is_as_packaged(root=""):

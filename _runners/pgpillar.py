@@ -18,7 +18,9 @@ import pgpillar
 
 pgpillar.make_way_for_new_code()
 
-from pgpillar.status import Status, roles_of  # noqa: E402
+from pgpillar.logins import report  # noqa: E402
+from pgpillar.status import of as overview  # noqa: E402
+from pgpillar.status import roles_of  # noqa: E402
 
 __virtualname__ = "pgpillar"
 
@@ -47,23 +49,51 @@ def status(timeout=None):
     minions = _minions()
     return {
         "outputter": "pgpillar",
-        "data": Status(minions, _asked(minions, "pg_status.here", timeout)).data(),
+        "data": overview(minions, _asked(minions, "pg_status.here", timeout)),
     }
 
 
-def _minions():
+def logins(tgt=None, timeout=None):
+    """
+    Whether every user of pillar gets in: a login as each, to the primary and to every replica, from the
+    minion that administers their cluster.
+
+    tgt
+        A glob of minions that are to log in as the users that they have, instead.
+
+    timeout
+        As of ``status``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run pgpillar.logins
+        salt-run pgpillar.logins 'app-*'
+    """
+    minions = _minions(tgt or "*")
+    answers = _asked(minions, "pg_access.logins", timeout, all_clusters=tgt is not None)
+    return {"outputter": "pgpillar", "data": report(minions, answers)}
+
+
+def _minions(glob="*"):
     """The minions that have a role, with their roles; where there is no roles.yaml, all of them."""
-    accepted = salt.utils.minions.CkMinions(__opts__).check_minions("*")["minions"]
+    accepted = salt.utils.minions.CkMinions(__opts__).check_minions(glob)["minions"]
     found = salt.fileserver.Fileserver(__opts__).find_file(ROLES, "base")["path"]
     if not found:
         return dict.fromkeys(accepted, ())
     return roles_of(accepted, yaml.safe_load(Path(found).read_text()))
 
 
-def _asked(minions, function, timeout):
-    """What each minion returned; one that did not answer is not among them."""
+def _asked(minions, function, timeout, **arguments):
+    """What each minion returned, by the newest pillar; one that did not answer is not among them."""
     with salt.client.get_local_client(__opts__["conf_file"]) as client:
-        returned = client.cmd_iter(sorted(minions), function, timeout=timeout, tgt_type="list")
-        return {
-            minion: said["ret"] for answers in returned for minion, said in answers.items() if "ret" in said
-        }
+
+        def ask(targets, function, **arguments):
+            returned = client.cmd_iter(
+                sorted(targets), function, timeout=timeout, tgt_type="list", kwarg=arguments
+            )
+            said = {minion: answer for answers in returned for minion, answer in answers.items()}
+            return {minion: answer["ret"] for minion, answer in said.items() if "ret" in answer}
+
+        return ask(ask(minions, "saltutil.refresh_pillar", wait=True), function, **arguments)

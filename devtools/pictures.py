@@ -3,7 +3,7 @@
     python -m devtools.pictures
 
 The edits are docs/examples/*.patch. Beside them stands what comes of each; docs/pictures/comment.svg draws
-the comment on a pull request as GitHub would.
+the comment on a pull request as GitHub would. Tables of salt-run are drawn from what it said of the hosts.
 """
 
 import html
@@ -20,6 +20,7 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
+RECORDED = ("status", "logins")  # on hosts: salt-run pgpillar.status --out=json
 COMMENT = ROOT / "docs" / "pictures" / "comment.svg"
 SOMEBODY = {
     f"GIT_{who}_{what}": value
@@ -31,6 +32,11 @@ SOMEBODY = {
     )
 }
 PGPILLAR = "from pgpillar_cli.main import main; main()"
+TABLE = """
+import json, sys
+from pgpillar import screen
+print(screen.drawn(json.load(open(sys.argv[1])), 110, False))
+"""
 
 
 def made() -> dict[Path, str]:
@@ -39,7 +45,9 @@ def made() -> dict[Path, str]:
         faults = pgpillar(place, "check")
     with edited("pull-request") as place:
         comment = pgpillar(place, "plan", "--base", "main", "--format", "markdown")
+    tables = {EXAMPLES / f"{name}.txt": run(TABLE, EXAMPLES / f"{name}.json") for name in RECORDED}
     return {
+        **tables,
         EXAMPLES / "ten-faults.txt": faults,
         EXAMPLES / "pull-request.md": comment,
         COMMENT: drawn(comment),
@@ -64,8 +72,13 @@ def git(place: Path, *arguments: str) -> None:
 
 
 def pgpillar(place: Path, *arguments: str) -> str:
+    return run(PGPILLAR, "-C", place, *arguments)
+
+
+def run(code: str, *arguments: str | Path) -> str:
+    """What a piece of code prints that knows the repo's own packages."""
     path = os.pathsep.join(str(ROOT / name) for name in ("_utils", "cli"))
-    command = [sys.executable, "-c", PGPILLAR, "-C", place, *arguments]
+    command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path})
     return done.stdout
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from pgpillar import scram
 from pgpillar.model import Place, Secret
-from pgpillar.node import Node, Pool
+from pgpillar.node import CONSOLE, Node, Pool
 from pgpillar.tables import compared
 
 FILES = INI, USERLIST, HBA, CA = "pgbouncer.ini", "userlist.txt", "hba.conf", "ca.pem"
@@ -156,6 +156,32 @@ def astray(wanted: Mapping[str, str], servers: Iterable[Mapping]) -> set[str]:
     kept = [row for row in servers if row["state"] != "new" and not row["close_needed"]]
     addresses = {pool: str(ip_address(address)) for pool, address in wanted.items()}
     return {row["database"] for row in kept if row["addr"] != addresses.get(row["database"], row["addr"])}
+
+
+WHERE = ("host", "port", "database", "force_user", "pool_size")
+BUSY = ("cl_active", "cl_waiting", "maxwait", "sv_active", "sv_idle")
+
+
+def pools(
+    databases: Iterable[Mapping],
+    pools: Iterable[Mapping],
+    servers: Iterable[Mapping],
+    addresses: Callable[[str], Iterable[str]],
+) -> dict[str, dict]:
+    """What SHOW DATABASES, POOLS and SERVERS tell of each pool. ``addresses``: of a name."""
+    busy = {row["database"]: row for row in pools}
+    connected: dict[str, set[str]] = {}
+    for row in servers:
+        connected.setdefault(row["database"], set()).add(row["addr"])
+    return {
+        row["name"]: {
+            **{key: row[key] for key in WHERE},
+            **{key: busy.get(row["name"], {}).get(key, 0) for key in BUSY},
+            "leads_to": sorted(connected.get(row["name"]) or addresses(row["host"])),
+        }
+        for row in databases
+        if row["name"] != CONSOLE
+    }
 
 
 def difference(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, dict]:

@@ -375,6 +375,16 @@ def served(tree: object) -> set[str]:
     return clusters & {named} if named else clusters if len(clusters) == 1 else set()
 
 
+def entered(tree: object, minion: str) -> list[str]:
+    """Those of them that it can enter: by the admin's password, or by the socket."""
+    clusters, own = entries(tree, "clusters"), served(tree)
+    return [name for name in administered(tree, minion) if name in own or _has_way_in(clusters[name])]
+
+
+def _has_way_in(cluster: object) -> bool:
+    return bool(peek(peek(cluster, "admin"), "password")) or str(peek(cluster, "host")).startswith("/")
+
+
 def named_minions(tree: object) -> dict[str, list[str]]:
     """The minions that each cluster names to administer it; none where all may that see it."""
     return {name: _named(entry) for name, entry in entries(tree, "clusters").items()}

@@ -20,9 +20,9 @@ def tree(changes: Iterable[Change]) -> dict[str, dict[str, list[str]]]:
     return {group: {name: _merged(lines) for name, lines in names.items()} for group, names in found.items()}
 
 
-def counted(told: Mapping) -> dict[str, int]:
-    """How much there is of each part of what a plan tells."""
-    return {part: leaves(told[part]) for part in ("changes", "destructive", "failures")}
+def counted(number: int, what: str) -> str:
+    """'2 problems'; nothing where there are none."""
+    return f"{number} {what}{'' if number == 1 else 's'}" if number else ""
 
 
 def leaves(found: object) -> int:

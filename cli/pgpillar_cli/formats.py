@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from pgpillar.text import counted
 from pgpillar_cli import safe
 from pgpillar_cli.findings import NOTICE, WRONG, Finding
 from pgpillar_cli.safe import visible
@@ -75,11 +76,6 @@ def summary(found: Sequence[Finding]) -> str:
     wrong = sum(finding.level == WRONG for finding in found)
     parts = [counted(number, what) for number, what in ((wrong, "problem"), (len(found) - wrong, "notice"))]
     return ", ".join(filter(None, parts)) or "pillar is as it should be"
-
-
-def counted(number: int, what: str) -> str:
-    """'2 problems'; nothing where there are none."""
-    return f"{number} {what}{'' if number == 1 else 's'}" if number else ""
 
 
 def _markdown(found: Sequence[Finding]) -> None:

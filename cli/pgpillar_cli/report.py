@@ -10,9 +10,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from pgpillar.text import counted
 from pgpillar_cli import drawing, formats, safe
 from pgpillar_cli.findings import Finding
-from pgpillar_cli.formats import Block, counted, fitted
+from pgpillar_cli.formats import Block, fitted
 from pgpillar_cli.safe import visible
 
 NOTHING = {"plan": "nothing changes", "live": "nothing differs"}

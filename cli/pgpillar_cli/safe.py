@@ -5,17 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pgpillar.screen import visible
+
 MARKDOWN = "\\`*_{}[]<>|~&"
 LINKING = "@#"  # GitHub looks for people and for issues in what Markdown has left, so escaping is not enough
-
-
-def visible(words: object) -> str:
-    """On one line, without anything that moves a cursor, turns the writing round or cannot be seen."""
-    return "".join(one if one.isprintable() else _escape(one) for one in str(words))
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def markdown(words: object) -> str:

@@ -314,6 +314,7 @@ def test_no_function_returns_a_password_of_the_node(running, shop):
         call("node_secret.fault", "shop_app", **given),
         call("pgbouncer.show", "databases", sockets=running.paths.sockets, port=running.port),
         call("pgbouncer.pools", sockets=running.paths.sockets, port=running.port),
+        call("pgbouncer.status", root=str(running.root)),
     ]
     shop["users"]["shop_app"]["run_as"] = "games"
     returned += [running.apply(shop, test=True), running.apply(shop)]
