@@ -130,7 +130,7 @@ def _served(root):
         return None
     from pgpillar import upkeep
 
-    live = upkeep.Live(upkeep.newest())
+    live = upkeep.Live(upkeep.Home(upkeep.newest()))
     return (live.is_up and live.certificate()) or certification.read(path)
 
 
