@@ -97,7 +97,7 @@ def _shown(place):
 
 
 def _node():
-    return node.read(__pillar__.get("postgresql", {}))
+    return node.read(__pillar__.get("postgresql"))
 
 
 def _keeper(root):

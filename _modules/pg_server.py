@@ -467,7 +467,7 @@ def _here():
         driver.insist()
         from pgpillar import discovery, server, standing, upkeep
 
-        wanted = server.read(__pillar__.get("postgresql", {}), __grains__["mem_total"])
+        wanted = server.read(__pillar__.get("postgresql"), __grains__["mem_total"])
         home = upkeep.Home(upkeep.newest())
         primary = discovery.primary_beside(wanted.cluster, wanted.endpoint, __salt__, __grains__["id"])
         own = standing.standing(home, upkeep.Live(home)) if home.has_data else None

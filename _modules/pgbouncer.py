@@ -241,7 +241,7 @@ def _rollout(root, user):
     with _bouncer() as bouncer:
         from pgpillar import rollout
 
-        paths, wanted = Paths(root), node.read(__pillar__.get("postgresql", {}))
+        paths, wanted = Paths(root), node.read(__pillar__.get("postgresql"))
         made = rollout.Wanted(
             wanted,
             discovery.of_pools(wanted, __grains__["id"], __salt__),

@@ -8,4 +8,5 @@ reporting: [tls.trust, postgresql.client]
 shop: [tls.trust, postgresql.client]
 wiki: [tls.trust, postgresql.client]
 # {% endload %}
+# {% if "postgresql" not in pillar %}{% for role in files %}{% do files.update({role: ["no-pillar"]}) %}{% endfor %}{% endif %}
 # {% include "top.jinja" %}

@@ -17,6 +17,7 @@ from psycopg2 import errors
 from psycopg2.extensions import libpq_version
 from psycopg2.extras import PhysicalReplicationConnection
 
+from pgpillar.handshake import refusal
 from pgpillar.model import SYSTEM_CAS, Endpoint, Secret, Trouble
 
 NO_PASSFILE = f"{os.devnull}/none"  # not devnull itself: libpq would complain of it at each connection
@@ -150,6 +151,8 @@ class Gateway:
         if self.endpoint.hostaddr:
             where += f" ({self.endpoint.hostaddr})"
         text = first_line(error)
+        if "certificate verify failed" in text and (why := refusal(self.endpoint, self.ca)):
+            text += f": {why}"
         for pattern, advice in _CONNECTION_FAULTS:
             if re.search(pattern, text):
                 return f"cannot connect to {where} as {self.endpoint.user!r}: {text}; {advice}"
@@ -219,6 +222,10 @@ _CONNECTION_FAULTS = (
     ),
     (r"timeout expired|timed out|unreachable", "is a firewall between here and the server?"),
     (r"could not translate host name", "give the address in hostaddr, or mend the name's DNS"),
+    (
+        r"certificate has expired|is not yet valid",
+        "if the clock is right, renew the server's certificate; if not, set the clock",
+    ),
     (
         r"certificate verify failed|unable to get",
         "the server's certificate has expired, or is not from the cluster's ca: renew it, or mend ca",

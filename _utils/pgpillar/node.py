@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pgpillar import scram
 from pgpillar.model import PRESENT, Endpoint, Secret
-from pgpillar.pillar import ROOT, TREE, PillarError, Reader
+from pgpillar.pillar import ROOT, TREE, PillarError, Reader, given
 from pgpillar.shape import Notes, Path, nearest
 
 CONSOLE = "pgbouncer"
@@ -62,10 +62,10 @@ class Node:
     settings: Mapping[str, str]
 
 
-def read(tree: Mapping) -> Node:
+def read(tree: Mapping | None) -> Node:
     """What an app node is to have. That it does not know the secrets of other roles is no fault here."""
     notes = Notes()
-    node = _Pools(Reader(TREE.read(tree, ROOT, notes), notes)).node()
+    node = _Pools(Reader(TREE.read(given(tree), ROOT, notes), notes)).node()
     if notes.problems:
         raise PillarError(notes.problems)
     return node

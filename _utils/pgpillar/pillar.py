@@ -353,6 +353,16 @@ def authorities(tree: Mapping) -> tuple[str, ...]:
     return named
 
 
+def given(tree: Mapping | None) -> Mapping:
+    """What a minion was given under ``postgresql``. To be given nothing is not to want nothing."""
+    if tree is None:
+        raise Trouble(
+            "this minion was given no pillar under 'postgresql', so nothing was changed; pillar comes from"
+            " the master (salt-call --local asks none), for minions with a role in pillar/roles.yaml"
+        )
+    return tree
+
+
 def problems_of_a_part(tree: object) -> list[Problem]:
     """What is wrong with the values of a part of pillar, where nothing can be said of the whole."""
     notes = Notes(of_a_part=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pgpillar import scram
 from pgpillar.model import PRESENT, Endpoint
 from pgpillar.paths import Paths
-from pgpillar.pillar import ROOT, SERVER, TREE, PillarError, Reader
+from pgpillar.pillar import ROOT, SERVER, TREE, PillarError, Reader, given
 from pgpillar.replication import DATABASE, Following, Login
 from pgpillar.shape import Notes, nearest
 
@@ -73,10 +73,10 @@ class Server(NamedTuple):
         return HEAD + "".join(["local all postgres peer\n", *map(str, self.rules)])
 
 
-def read(tree: Mapping, megabytes: int) -> Server:
+def read(tree: Mapping | None, megabytes: int) -> Server:
     """The server that pillar wants on this minion, which has so much memory."""
     notes = Notes()
-    reader = Reader(TREE.read(tree, ROOT, notes), notes)
+    reader = Reader(TREE.read(given(tree), ROOT, notes), notes)
     entry = reader.tree["server"] or SERVER.read({}, ROOT, Notes())
     cluster = reader.known_cluster(entry["cluster"], ROOT / "server" / "cluster")
     _check_settings(dict(entry["settings"]), notes)

@@ -20,11 +20,15 @@ SET_UP = ["/usr/bin/python3", "-IS", REPO / "devtools" / "set_up.py"]
 LISTED = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
 
 
+UP = "systemctl is-system-running --wait | grep -q -e running -e degraded"
+COUNTED = []  # lines for the end of the log
+
+
 class Host:
     """One of them."""
 
     def __init__(self, name):
-        self.name = name
+        self.name, self.container = name, f"pgpillar-{name}"
 
     def run(self, *command, check=True):
         """Run a command as root, and give what it printed."""
@@ -37,10 +41,10 @@ class Host:
         return self.run("sh", "-c", script, check=check)
 
     def attempt(self, script):
-        """Run a script that is to fail, and give what it complained of."""
+        """Run a script that is to fail, and give all that it said."""
         done = self._done("sh", "-c", script)
         assert done.returncode, f"{self.name}: this should have failed: {script}\n{done.stdout}"
-        return done.stderr
+        return done.stdout + done.stderr
 
     def wait_for(self, script, seconds=120):
         """Return once a script succeeds."""
@@ -48,17 +52,32 @@ class Host:
             lambda: not self._done("sh", "-c", script).returncode, f"{self.name}: not yet: {script}", seconds
         )
 
+    def write(self, path, text):
+        subprocess.run(
+            hosts.on(self.name, "tee", path), input=text, text=True, check=True, stdout=subprocess.DEVNULL
+        )
+
+    def die(self):
+        """End as by a power cut, and come up again."""
+        subprocess.run(["lxc-stop", "--kill", "--name", self.container], check=True)
+        subprocess.run(["lxc-start", "--name", self.container], check=True)
+        self.wait_for(UP)
+
     def reboot(self):
         """Reboot, and return once it is up again."""
         before = self.init
         self.sh("systemctl reboot", check=False)
         wait_for(lambda: self.init not in ("", before), f"{self.name} has not rebooted", 120)
-        self.wait_for("systemctl is-system-running --wait | grep -q -e running -e degraded")
+        self.wait_for(UP)
+
+    @property
+    def address(self):
+        return self.sh("hostname -I").split()[0]
 
     @property
     def init(self):
         """The process that this host's first one is on this machine; nothing while it is down."""
-        command = ["lxc-info", "--name", f"pgpillar-{self.name}", "--pid", "--no-humanize"]
+        command = ["lxc-info", "--name", self.container, "--pid", "--no-humanize"]
         return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
     def _done(self, *command):
@@ -86,6 +105,10 @@ class World:
         """Highstate; gives, by minion, the changes of every state that made some. None may have failed."""
         return {name: changes(name, states) for name, states in self.salt(target, "state.highstate").items()}
 
+    def wait_for_minions(self, target):
+        """Return once they answer the master."""
+        self[hosts.MASTER].wait_for(f"salt --timeout=5 {target!r} test.ping")
+
     def outside(self):
         """What the server tells an application on this machine, which has what Vagrant handed out."""
         return outside(self.checkout)
@@ -101,6 +124,13 @@ class World:
             yield
         finally:
             path.write_text(before)
+
+
+def failed(states):
+    """Those that ran and failed; others only wait for them."""
+    return [
+        state for state in states.values() if state["result"] is False and state.get("__state_ran__", True)
+    ]
 
 
 def changes(minion, states):
@@ -121,6 +151,18 @@ def outside(checkout):
     with psycopg2.connect(dbname="shop", **login) as connection, connection.cursor() as cursor:
         cursor.execute(SEEN)
         return cursor.fetchone(), Path(login["sslrootcert"]).read_text()
+
+
+@pytest.fixture(scope="session")
+def tell():
+    """``tell(line)``: have a line stand at the end of the log, whatever becomes of the test."""
+    return COUNTED.append
+
+
+def pytest_terminal_summary(terminalreporter):
+    if COUNTED:
+        terminalreporter.section("counted")
+        terminalreporter.write("".join(f"{line}\n" for line in COUNTED))
 
 
 def pytest_addoption(parser):

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from tests.hosts.conftest import failed
+
 SHOP = "PGSERVICEFILE=/etc/pgpillar/clients/shop_app/pg_service.conf"
 APPS = ["app-1", "app-2"]
 
@@ -142,7 +144,7 @@ def test_new_code_is_used_once_it_is_synced(world):
 def test_a_reboot_comes_back_by_itself(world, name):
     world[name].reboot()
     world["app-1"].wait_for(f"{SHOP} psql service=shop -c 'select 1'")
-    world["salt-master"].wait_for(f"salt --timeout=5 {name} test.ping")
+    world.wait_for_minions(name)
     assert world.highstate(name) == {name: {}}
 
 
@@ -152,12 +154,6 @@ SERVER = "pillar/dev/own-server/server.sls"
 def start_of(world):
     """When the server was started, as it noted itself."""
     return world["postgresql-primary"].sh("sed -n 3p /var/lib/postgresql/*/main/postmaster.pid")
-
-
-def failed(states):
-    return [
-        state for state in states.values() if state["result"] is False and state.get("__state_ran__", True)
-    ]
 
 
 def show(server, setting):

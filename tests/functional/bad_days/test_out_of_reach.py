@@ -47,10 +47,14 @@ def test_a_certificate_for_another_name(day, certify):
     day.heals()
 
 
-def test_an_expired_certificate(day, certify, server):
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    certify(authority=SimpleNamespace(issue_cert=partial(server.authority.issue_cert, not_after=yesterday)))
-    day.refuses("certificate verify failed", "has expired")
+@pytest.mark.parametrize(
+    ("end", "days", "said"),
+    [("not_after", -1, "certificate has expired"), ("not_before", 1, "certificate is not yet valid")],
+)
+def test_a_certificate_of_another_time(day, certify, server, end, days, said):
+    other = datetime.now(UTC) + timedelta(days=days)
+    certify(authority=SimpleNamespace(issue_cert=partial(server.authority.issue_cert, **{end: other})))
+    day.refuses(f"{said}, by the clock of this machine", "set the clock")
     certify()
     day.heals()
 
