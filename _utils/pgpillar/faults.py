@@ -9,6 +9,7 @@ from pgpillar.text import counted
 Told = Mapping[str, object]
 
 IN = "ok"  # what is told of a login that works
+NONSENSE = "what it says is of another form"  # as that of older modules
 SOON = 14  # days before its end at which a certificate should long have been renewed
 PATIENCE = 5  # seconds that a client may wait for a pool
 DISTANCE = 60  # seconds that a replica may be behind
@@ -42,7 +43,12 @@ def not_heard(found: Told) -> Iterator[tuple[str, str]]:
     for minion in found["silent"]:
         yield minion, "did not answer; is the host up, and salt-minion on it?"
     for minion, said in found["mute"].items():
-        yield minion, f"cannot tell: {said}; salt {minion} saltutil.sync_all gives it the newest modules"
+        remedy = f"; salt {minion} saltutil.sync_all gives it the newest modules" if _is_old(said) else ""
+        yield minion, f"cannot tell: {' '.join(said.removeprefix('ERROR: ').split())}{remedy}"
+
+
+def _is_old(said: str) -> bool:
+    return said == NONSENSE or "is not available" in said
 
 
 def wrong(found: Told) -> Iterator[tuple[str, str]]:
@@ -102,11 +108,9 @@ def _crowded(pools: Told) -> Iterator[str]:
 def to_do(found: Told) -> Iterator[tuple[str, str]]:
     for cluster in found["clusters"].values():
         for minion, server in cluster["servers"].items():
-            if waits := server.get("waits"):
-                yield (
-                    minion,
-                    f"{', '.join(waits)}: in force after a restart; postgresql:server:restart allows it",
-                )
+            if waits := () if trouble(server.get("waits")) else server.get("waits"):
+                told = f"{', '.join(waits)}: in force after a restart; postgresql:server:restart allows it"
+                yield minion, told
             yield from _drifted(minion, server)
         for minion, told in cluster["admins"].items():
             yield from _drifted(minion, told)

@@ -8,11 +8,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from pgpillar import screen, text
-from pgpillar.faults import grouped, to_do, trouble, unheard, wrong
+from pgpillar.faults import NONSENSE, grouped, to_do, trouble, unheard, wrong
 
 Told = Mapping[str, object]
-
-NONSENSE = "what it says is of another form"
 
 
 def roles_of(minions: Iterable[str], entries: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:

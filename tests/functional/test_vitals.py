@@ -54,7 +54,9 @@ def test_a_replica_that_is_held_up_is_behind(pair):
     first.query("create table held_up as select generate_series(1, 10000)")
     with closing(first.connect()) as session, session.cursor() as cursor:
         cursor.execute("select pg_switch_wal()")
-    postgres.wait_for(lambda: vitals_of(first)["replicas"][0]["lag_bytes"] > 100_000, "nothing is behind")
+    received = "select sent_lsn = pg_current_wal_lsn() and flush_lsn = sent_lsn from pg_stat_replication"
+    postgres.wait_for(lambda: first.query(received) == [(True,)], "not received")
+    assert vitals_of(first)["replicas"][0]["lag_bytes"] > 100_000
     postgres.wait_for(lambda: vitals_of(second)["following"]["lag_seconds"] > 0, "no time is behind")
     second.query("select pg_wal_replay_resume()")
 

@@ -93,6 +93,13 @@ def test_who_has_no_newest_modules_is_said_so(answers):
     assert "salt app-2 saltutil.sync_all" in found(answers)["wrong"]["app-2"][0]
 
 
+def test_a_minion_that_failed_says_why(answers):
+    told = logins.report(
+        {"db-1": []}, {"db-1": "ERROR: pillar has 1 problem\n- postgresql:server: it is wrong"}
+    )
+    assert told["wrong"] == {"db-1": ["cannot tell: pillar has 1 problem - postgresql:server: it is wrong"]}
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -202,6 +209,11 @@ def test_settings_that_wait_for_a_restart_are_to_be_done(answers):
     assert found(answers)["to_do"]["db-1"][0].startswith(
         "shared_buffers, wal_level: in force after a restart"
     )
+
+
+def test_settings_that_cannot_be_asked_for_do_not_wait(answers):
+    answers["db-1"]["server"]["waits"] = {"trouble": "pillar has 1 problem"}
+    assert (found(answers)["wrong"], found(answers)["to_do"]) == ({"db-1": ["pillar has 1 problem"]}, {})
 
 
 def test_a_replica_is_not_asked_twice_what_pillar_says(answers):
