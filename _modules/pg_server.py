@@ -354,6 +354,39 @@ def fault():
         return standing.fault(here.home, here.following, here.successor)
 
 
+def peers():
+    """
+    The cluster of this server, and the minions of all its servers.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-replica pg_server.peers
+    """
+    with _here() as here:
+        return [here.wanted.cluster, list(here.wanted.endpoint.minions)]
+
+
+def catch_up(lsn):
+    """
+    Wait until this replica has all that its primary wrote up to a place in the log, and more.
+
+    lsn
+        What ``stop`` gave.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-replica pg_server.catch_up 0/3000028
+    """
+    with _here() as here:
+        from pgpillar import promotion
+
+        promotion.catch_up(here.home, lsn)
+
+
 def promote():
     """
     Make this replica the primary of its cluster; whether it was a replica. Where it is the primary already,

@@ -7,10 +7,12 @@ What a person wants to know of them, asked from the master of all minions that h
 :depends: ``runner_dirs``, ``outputter_dirs`` and ``utils_dirs`` of the master, as in conf/master
 """
 
+from functools import partial
 from pathlib import Path
 
 import salt.client
 import salt.fileserver
+import salt.runner
 import salt.utils.minions
 import yaml
 
@@ -18,9 +20,11 @@ import pgpillar
 
 pgpillar.make_way_for_new_code()
 
+from pgpillar.discovery import MINE  # noqa: E402
 from pgpillar.logins import report  # noqa: E402
 from pgpillar.status import of as overview  # noqa: E402
 from pgpillar.status import roles_of  # noqa: E402
+from pgpillar.switch import Failed, Switch  # noqa: E402
 
 __virtualname__ = "pgpillar"
 
@@ -74,6 +78,59 @@ def logins(tgt=None, timeout=None):
     minions = _minions(tgt or "*")
     answers = _asked(minions, "pg_access.logins", timeout, all_clusters=tgt is not None)
     return {"outputter": "pgpillar", "data": report(minions, answers)}
+
+
+def promote(minion, timeout=None):
+    """
+    Make a replica the primary of its cluster, and lead everybody to it: pools, and the other servers.
+
+    Where the old primary answers, it is stopped cleanly first, nothing is lost, and it comes back as a
+    replica. Where it does not, what it committed last may be on it alone; it is not believed any more, and
+    waits for ``pg_server.rejoin``. What would be wrong is refused, with nothing done. Run again, it finishes
+    what was cut.
+
+    minion
+        The id of the replica's minion.
+
+    timeout
+        As for ``status``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run pgpillar.promote postgresql-replica
+    """
+    return {"outputter": "nested", "data": Switch(minion, partial(_ask, timeout), _unsay).run()}
+
+
+def _ask(timeout, minions, function, *arguments):
+    """What each minion returned, all of them if None; what failed is marked."""
+    told = {}
+    with salt.client.get_local_client(__opts__["conf_file"]) as client:
+        asked = sorted(_minions()) if minions is None else minions
+        answers = client.cmd_iter(asked, function, arguments, timeout=timeout, tgt_type="list")
+        for answer in answers:
+            told |= {name: _answer(said) for name, said in answer.items() if "ret" in said}
+    return {name: told.get(name, Failed("its minion does not answer")) for name in asked}
+
+
+def _answer(said):
+    if not said.get("retcode"):
+        return said["ret"]
+    return Failed("; ".join(_complaints(said["ret"])))
+
+
+def _complaints(returned):
+    if not isinstance(returned, dict):
+        return [str(returned)]
+    return [state["comment"] for state in returned.values() if not state["result"]]
+
+
+def _unsay(minion, cluster):
+    runners = salt.runner.RunnerClient(__opts__)
+    about = {"tgt": [minion], "tgt_type": "list", "clear_mine_func_flag": f"{MINE}.{cluster}"}
+    runners.cmd("cache.clear_mine_func", kwarg=about, print_event=False)
 
 
 def _minions(glob="*"):

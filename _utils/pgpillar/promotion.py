@@ -10,7 +10,17 @@ from pgpillar.replica import Replica
 from pgpillar.replication import FOR_REWIND, Standing, position
 from pgpillar.server import HEAD, Server, quoted
 from pgpillar.standing import SLOT, standing
-from pgpillar.upkeep import GUARD, PATIENCE, PRIVATE, Home, Live, ServerError, as_server, run_as_server
+from pgpillar.upkeep import (
+    GUARD,
+    PATIENCE,
+    PRIVATE,
+    Home,
+    Live,
+    ServerError,
+    as_server,
+    run_as_server,
+    wait_until,
+)
 
 IDLE_SLOTS = """
 select pg_drop_replication_slot(slot_name) from pg_replication_slots
@@ -28,6 +38,13 @@ def promote(home: Home, wanted: Server) -> bool:
     for function in FOR_REWIND if wanted.login else ():
         live.ask(f"grant execute on function pg_catalog.{function} to {quoted(wanted.login.user)}")
     return was_replica
+
+
+def catch_up(home: Home, lsn: str) -> None:
+    """Wait until a replica has what its primary wrote at this place."""
+    live, query = Live(home), "select pg_last_wal_replay_lsn() > %s::pg_lsn as it"
+    if not wait_until(lambda: live.ask(query, lsn)[0]["it"]):
+        raise ServerError(f"it has not come past {lsn} within {PATIENCE} s")
 
 
 def stop(home: Home) -> str:

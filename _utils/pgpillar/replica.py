@@ -118,10 +118,10 @@ class Primary:
             return ""
         with gateway(self.following.endpoint) as way:
             try:
-                told = way.command(f"TIMELINE_HISTORY {timeline}")
+                ((_, told),) = way.command(f"TIMELINE_HISTORY {timeline}")
             except psycopg2.Error as error:
                 raise ServerError(f"{self}: {explained(error)}") from None
-        return bytes(told[0][1]).decode()
+        return told if isinstance(told, str) else bytes(told).decode()  # text since PostgreSQL 15
 
 
 def adopt(home: Home) -> None:

@@ -111,8 +111,14 @@ class Upkeep:
             "cluster": {} if self._is_made() else {f"{self.home.version}/{NAME}": self._beginning()},
             "settings": compared(server.settings_in(_text(self.home.conf)), self.wanted.settings),
             "access": compared(server.rules_in(_text(self.home.hba)), rules),
-            "files": {str(path): why for path, why in self._faults().items() if self._is_told(path, why)},
+            "files": {str(path): why for path, why in self._faults().items() if self._is_told(path, why)}
+            | {str(path): "gone" for path in self._leftovers()},
         }
+
+    def _leftovers(self) -> list[Path]:
+        """What a primary has no use for, since it follows nobody."""
+        places = (Path(Paths().replication_passfile), Path(Paths().replication_ca))
+        return [path for path in places if path not in self.texts and path.exists()]
 
     def _beginning(self) -> str:
         return "new"
@@ -143,6 +149,8 @@ class Upkeep:
             self._make()
         for path in self._faults():
             files.write(path, self.texts[path], self._guard(path))
+        for path in self._leftovers():
+            files.remove(path)
         if step:
             self._take(step)
         self._compare()
