@@ -20,7 +20,7 @@ from pgpillar.paths import Paths  # noqa: E402
 
 __virtualname__ = "pg_status"
 
-PLANS = ("pg_server.plan", "pg_server.plan_certificate")
+PLANS = ("pg_server.plan", "pg_server.plan_certificate", "pg_server.unannounced", "pg_trust.plan")
 WAY = ("port", "socket", "user")  # what pg_server.announce is told of the way to its server
 
 
@@ -67,6 +67,7 @@ def _addresses():
 def _upkeep():
     """What is told of a server that pgpillar itself has made."""
     return {
+        "fault": _asked(lambda told: told, "pg_server.fault"),
         "certificate": _asked(dict, "pg_server.certificate"),
         "waits": _asked(list, "pg_server.waits"),
         "drift": {plan: _asked(text.leaves, plan) for plan in PLANS},
@@ -100,6 +101,7 @@ def _node():
     plans = {
         "pgbouncer.plan": {"root": root},
         "pg_client.plan": {"root": root},
+        "pg_trust.plan": {"root": root},
         "node_secret.plan": {"directory": Paths(root).secrets},
     }
     drift = {plan: _asked(text.leaves, plan, **where) for plan, where in plans.items()}

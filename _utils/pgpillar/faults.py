@@ -65,7 +65,7 @@ def _wrong_with_cluster(name: str, cluster: Told) -> Iterator[tuple[str, str]]:
     if cluster["servers"] and not cluster["primaries"]:
         yield name, "no server of it that answers is the primary"
     for minion, server in cluster["servers"].items():
-        for tell in (_troubles, _ending, _lagging, _useless_slots):
+        for tell in (_failing, _ending, _useless_slots):
             yield from ((minion, what) for what in tell(server))
     for minion, told in cluster["admins"].items():
         yield from ((minion, what) for what in _troubles(told))
@@ -74,6 +74,12 @@ def _wrong_with_cluster(name: str, cluster: Told) -> Iterator[tuple[str, str]]:
 def _troubles(told: Told) -> Iterator[str]:
     """Whatever could not be asked of a thing."""
     yield from filter(None, map(trouble, (*told.values(), *told.get("drift", {}).values())))
+
+
+def _failing(server: Told) -> Iterator[str]:
+    """What the server itself knows to be its fault tells the remedy, and goes before what follows from it."""
+    fault = server.get("fault")
+    yield from [fault] if isinstance(fault, str) else (*_troubles(server), *_lagging(server))
 
 
 def _ending(server: Told) -> Iterator[str]:
