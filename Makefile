@@ -33,11 +33,13 @@ demo-clean:  ## stop the demo and remove .demo/
 
 .PHONY: hosts hosts-clean box
 hosts:  ## bring up the hosts of the Vagrantfile in containers and converge them (as root); HOSTS=one alone
+	@$(PYTHON) -m devtools.hosts check
 	@$(SET_UP) hosts
 	@$(PYTHON) -m devtools.hosts up $(HOSTS)
 hosts-clean:  ## end the hosts, and their network
 	@if [ -e .vagrant ]; then $(PYTHON) -m devtools.hosts clean; fi
 box:  ## build the box that the hosts are made from; DEBIAN=12 for another
+	@$(PYTHON) -m devtools.hosts check
 	@$(SET_UP) hosts
 	@$(PYTHON) -m devtools.box $(DEBIAN)
 

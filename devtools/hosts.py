@@ -1,6 +1,6 @@
 """Bring up the hosts of the Vagrantfile under LXC and converge them, or end them and all that came with them.
 
-python -m devtools.hosts up [HOST...] | clean
+python -m devtools.hosts check | up [HOST...] | clean
 """
 
 import argparse
@@ -30,7 +30,7 @@ class Failed(Exception):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    verbs = {"up": up, "clean": clean}
+    verbs = {"check": refuse_where_impossible, "up": up, "clean": clean}
     parser = argparse.ArgumentParser(prog="python -m devtools.hosts", description=__doc__.partition("\n")[0])
     parser.add_argument("verb", choices=verbs)
     parser.add_argument("hosts", nargs="*", metavar="HOST", help="these alone, and no other")
@@ -64,12 +64,12 @@ def why_not() -> str | None:
     """Why there can be no containers here, if so."""
     if os.geteuid():
         return "LXC makes its network as root: run this as root"
+    if not VAGRANT_LXC.exists() and platform.freedesktop_os_release().get("VERSION_ID") != "12":
+        return "vagrant-lxc is missing, which only Debian 12 has; elsewhere, use VirtualBox or libvirt"
     if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True).returncode:
         return "this machine lets nobody make namespaces, which containers need"
     if not any(Path("/sys/fs/cgroup").glob("*")):
         return "there are no cgroups here, which containers need"
-    if not VAGRANT_LXC.exists() and platform.freedesktop_os_release().get("VERSION_ID") != "12":
-        return "vagrant-lxc is missing, and of Debian's releases only 12 has it as a package"
     if not (STATE / "machines").exists() and (others := sorted(box.CONTAINERS.glob("pgpillar-*"))):
         return f"{others[0].name} is a host of another checkout; run `make hosts-clean` there"
     return None

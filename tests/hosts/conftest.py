@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -179,7 +180,7 @@ def world(request):
     if reason := hosts.why_not():
         pytest.skip(reason)
     subprocess.run([*SET_UP, "hosts"], check=True)
-    checkout = copy_of_the_checkout()
+    checkout, before = copy_of_the_checkout(), running()
     try:
         on_checkout(checkout, "up", hosts.PRIMARY)
         alone = outside(checkout)
@@ -188,6 +189,24 @@ def world(request):
     finally:
         on_checkout(checkout, "clean")
         shutil.rmtree(checkout)
+        assert running() == before, "the hosts are ended, and something of them is left"
+
+
+def running():
+    """Containers, bridges, and the daemons that serve them on this machine's network."""
+    return {
+        "containers": sorted(os.listdir(hosts.box.CONTAINERS)),
+        "bridges": sorted(path.parent.name for path in Path("/sys/class/net").glob("*/bridge")),
+        "daemons": sorted(path.name for path in Path("/proc").glob("[0-9]*") if serves_hosts(path)),
+    }
+
+
+def serves_hosts(process):
+    try:
+        is_here = os.readlink(process / "ns/net") == os.readlink("/proc/self/ns/net")
+        return is_here and (process / "comm").read_text().strip() in ("dnsmasq", "lxc-start", "lxc-monitord")
+    except OSError:  # it has ended meanwhile
+        return False
 
 
 def copy_of_the_checkout():
