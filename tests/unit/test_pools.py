@@ -3,6 +3,7 @@
 import pytest
 
 from pgpillar import node, scram
+from pgpillar.model import Trouble
 from pgpillar.pillar import PillarError
 
 ONE = {"main": {"host": "db.example.internal"}}
@@ -211,3 +212,9 @@ def test_a_setting_that_is_not_pillars_to_give_is_refused(setting):
 @pytest.mark.parametrize("value", ["text", 5, ["a"], {"x": 5}])
 def test_nonsense_is_told_and_not_a_traceback(key, value):
     assert problems(**{"users": APP, key: value})
+
+
+def test_to_be_given_no_pillar_is_not_to_want_no_pools():
+    with pytest.raises(Trouble, match="this minion was given no pillar"):
+        node.read(None)
+    assert not node.read({}).pools
