@@ -58,9 +58,12 @@ class Host:
             hosts.on(self.name, "tee", path), input=text, text=True, check=True, stdout=subprocess.DEVNULL
         )
 
-    def die(self):
-        """End as by a power cut, and come up again."""
+    def kill(self):
+        """End as by a power cut."""
         subprocess.run(["lxc-stop", "--kill", "--name", self.container], check=True)
+
+    def start(self):
+        """Start again, and return once it is up."""
         subprocess.run(["lxc-start", "--name", self.container], check=True)
         self.wait_for(UP)
 

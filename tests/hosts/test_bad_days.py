@@ -103,7 +103,8 @@ def test_a_host_that_dies_in_the_middle_of_a_highstate(world, ledger, name, edit
     with world.edited(*edit), ledger.counted(f"{name} dies"):
         world[hosts.MASTER].run("salt", "--async", name, "state.highstate")
         world[name].wait_for("ls /var/cache/salt/minion/proc | grep -q .")
-        world[name].die()
+        world[name].kill()
+        world[name].start()
         world.wait_for_minions(name)
         world.highstate(name)
         assert world.highstate(name) == {name: {}}
