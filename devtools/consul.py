@@ -7,7 +7,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from devtools.postgres import free_port, wait_for
 
-FETCH = Path(__file__).parent / "provision" / "fetch-consul.sh"
+FETCH = Path(__file__).parent.parent / "salt" / "consul" / "fetch.sh"
 CACHE = Path("/var/cache/pgpillar/consul")
 PROGRAM = CACHE / "package" / "usr" / "bin" / "consul"
 PORTS = ("http", "server", "serf_lan")
@@ -22,7 +22,7 @@ def fetch():
     """See that its program is there."""
     if PROGRAM.exists():
         return
-    unpack = 'set -e; "$0" "$1"; dpkg --extract "$1"/consul_*.deb "$1/package"'
+    unpack = 'set -e; "$0" "$1"; dpkg --extract "$1/consul.deb" "$1/package"'
     done = subprocess.run(["bash", "-c", unpack, FETCH, CACHE], capture_output=True, text=True)
     if done.returncode:
         raise CannotBeHad(f"Consul could not be fetched: {done.stderr.strip().splitlines()[-1:]}")

@@ -2,6 +2,8 @@
 # {% load_yaml as files %}
 '*': [postgresql.*, own-server.cluster]
 ca: [own-server.ca]
+consul: [own-server.consul, secrets.consul]
+db-in-consul: [own-server.consul]
 db-server: [own-server.server, secrets.postgresql-replication, secrets.postgresql-users.all]
 db-replica: [own-server.server, secrets.postgresql-replication, secrets.postgresql-users.all]
 db-admin: [secrets.postgresql-admin, secrets.postgresql-users.all]
