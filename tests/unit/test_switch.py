@@ -1,0 +1,102 @@
+"""In which order a server is promoted, and what is refused with nothing done."""
+
+import pytest
+
+from pgpillar.switch import Failed, Switch
+
+TOPS = {"app-1": {"base": ["tls.trust", "postgresql.client"]}, "db-1": {"base": ["postgresql.server"]}}
+STREAMING = {"state": "streaming", "primary_host": "db.example.internal"}
+PRIMARY = {"role": "primary", "lsn": "0/5000000"}
+REPLICA = {"role": "replica", "lsn": "0/5000000", "following": STREAMING}
+ALONE = {"role": "replica", "lsn": "0/5000000", "following": {"state": "not connected"}}
+DOWN = Failed("its minion does not answer")
+
+
+class Minions:
+    """Answers as minions would, and notes what they were asked to do."""
+
+    def __init__(self, status, fails=()):
+        self.status, self.fails, self.done = status, fails, []
+
+    def __call__(self, minions, function, *arguments):
+        if function == "pg_server.status":
+            return {minion: self.status[minion] for minion in minions}
+        if function == "state.show_top":
+            return TOPS
+        if function == "pg_server.peers":
+            return {minion: ["main", list(self.status)] for minion in minions}
+        self.done.append((*minions, function, *arguments))
+        return {minion: self._answer(minion, function) for minion in minions}
+
+    def _answer(self, minion, function):
+        if function in self.fails:
+            return Failed("no")
+        return {"pg_server.stop": "0/5000028", "pg_server.promote": True}.get(function, {"rewound": False})
+
+    def unsay(self, minion, cluster):
+        self.done.append((minion, "unsay", cluster))
+
+
+def switch(status, fails=(), target="db-2"):
+    minions = Minions(status, fails)
+    return Switch(target, minions, minions.unsay).run(), minions.done
+
+
+def test_a_switchover_stops_the_primary_before_another_is_promoted():
+    told, done = switch({"db-1": PRIMARY, "db-2": REPLICA, "db-3": REPLICA})
+    assert told["retcode"] == 0
+    assert done == [
+        ("db-1", "pg_server.stop"),
+        ("db-2", "pg_server.catch_up", "0/5000028"),
+        ("db-2", "pg_server.promote"),
+        ("db-1", "unsay", "main"),
+        ("db-2", "mine.update"),
+        ("app-1", "state.apply", "postgresql.client"),
+        ("db-2", "pg_server.configure"),
+        ("db-1", "pg_server.rejoin"),
+        ("db-3", "pg_server.configure"),
+        ("db-1", "mine.update"),
+        ("db-3", "mine.update"),
+        ("app-1", "state.apply", "postgresql.client"),
+    ]
+
+
+def test_a_failover_takes_out_what_the_dead_one_said_and_leaves_it_alone():
+    told, done = switch({"db-1": DOWN, "db-2": ALONE})
+    assert told["retcode"] == 0
+    assert ("db-1", "unsay", "main") in done
+    assert [one for one in done if one[0] == "db-1"] == [("db-1", "unsay", "main")]
+    assert any("what it committed after 0/5000000" in step for step in told["steps"])
+
+
+def test_a_replica_that_does_not_catch_up_has_the_primary_started_again():
+    told, done = switch({"db-1": PRIMARY, "db-2": REPLICA}, fails=["pg_server.catch_up"])
+    assert told["outcome"] == "stopped: db-2: pg_server.catch_up: no"
+    assert done[-1] == ("db-1", "pg_server.configure")
+    assert ("db-2", "pg_server.promote") not in done
+
+
+def test_run_again_it_finishes_what_was_cut():
+    told, done = switch({"db-1": DOWN, "db-2": PRIMARY})
+    assert told["retcode"] == 0
+    assert ("db-2", "mine.update") in done
+    assert ("app-1", "state.apply", "postgresql.client") in done
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"db-1": PRIMARY, "db-2": DOWN}, "db-2 cannot be asked: its minion does not answer"),
+        ({"db-1": PRIMARY, "db-2": REPLICA, "db-3": PRIMARY}, "db-1 and db-3 both are primaries"),
+        ({"db-1": PRIMARY, "db-2": PRIMARY}, "db-2 is a primary, and so is db-1"),
+        ({"db-1": PRIMARY, "db-2": ALONE}, "db-2 does not follow db-1, which is alive"),
+        ({"db-1": {**PRIMARY, "lsn": "0/F000000"}, "db-2": REPLICA}, "db-2 is 167772160 bytes behind db-1"),
+        ({"db-1": DOWN, "db-2": REPLICA}, "the primary of db-2 is alive, for it still sends"),
+        ({"db-1": DOWN, "db-2": ALONE, "db-3": {**ALONE, "lsn": "0/6000000"}}, "db-3 has received more"),
+    ],
+)
+def test_what_would_be_wrong_is_refused_with_nothing_done(status, expected):
+    told, done = switch(status)
+    assert (told["retcode"], done) == (1, [])
+    assert told["outcome"].startswith(f"stopped: {expected}")
+    assert told["outcome"].endswith("nothing was done")
