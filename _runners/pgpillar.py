@@ -123,7 +123,7 @@ def _answer(said):
 
 def _complaints(returned):
     if not isinstance(returned, dict):
-        return [str(returned)]
+        return [str(returned).removeprefix("ERROR: ")]
     return [state["comment"] for state in returned.values() if not state["result"]]
 
 

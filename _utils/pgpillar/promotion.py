@@ -158,6 +158,7 @@ class Return:
         return re.findall(r"desc: COMMIT (\S+ \S+)", said.stdout)
 
     def _rewind(self) -> None:
+        self.replica.take_login()
         source = f"--source-server={self.primary.following.conninfo} dbname={replication.DATABASE}"
         rewind = ("pg_rewind", f"--target-pgdata={self.home.data}", source)
         tried = as_server(self.home.version, *rewind, "--dry-run")

@@ -51,10 +51,13 @@ class Replica(Upkeep):
         super().run()
         wait_until(self.live.is_streaming)  # where it does not come to that, ``status`` says why
 
-    def prepare(self) -> None:
-        """See to what it comes in to the primary with."""
+    def take_login(self) -> None:
+        """Have what it comes in to the primary with."""
         for path in self._faults().keys() & self.private.keys():
             files.write(path, self.texts[path], PRIVATE)
+
+    def prepare(self) -> None:
+        self.take_login()
         if self._slot():
             self.primary.reserve()
 

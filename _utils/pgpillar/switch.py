@@ -9,7 +9,7 @@ from pgpillar.model import Trouble
 from pgpillar.replication import position
 
 NEAR = 16 * 1024 * 1024  # bytes that a replica may be behind before a switchover stops the primary
-CLIENT, SERVERS = "postgresql.client", ("postgresql.server", "postgresql.replica")
+CLIENT = "postgresql.client"
 
 
 class Failed(Exception):
@@ -25,6 +25,7 @@ class Switch:
     def __init__(self, target: str, ask: Callable, unsay: Callable):
         self.target, self.ask, self.unsay = target, ask, unsay
         self.steps: list[str] = []
+        self.astray: dict[str, Failed] = {}
         self.began = time.monotonic()
 
     def run(self) -> dict:
@@ -35,7 +36,8 @@ class Switch:
             self._lead_others()
         except Trouble as trouble:
             return {"steps": self.steps, "outcome": f"stopped: {trouble}", "retcode": 1}
-        return {"steps": self.steps, "outcome": f"{self.target} is the primary", "retcode": 0}
+        outcome = "; ".join([f"{self.target} is the primary", *map(_led_astray, self.astray.items())])
+        return {"steps": self.steps, "outcome": outcome, "retcode": int(bool(self.astray))}
 
     # What there is, and whether it can be
 
@@ -135,9 +137,12 @@ class Switch:
         self._note(f"{self.target} has all of it")
 
     def _lead_apps(self) -> None:
-        if self.apps:
-            self._applied(self.apps, CLIENT)
-            self._note(f"led the pools of {', '.join(self.apps)}")
+        """One whose pools cannot be led keeps nobody from the rest; it is told in the end."""
+        self.astray = self._not_applied(self.apps)
+        if self.astray:
+            self.astray = self._not_applied(list(self.astray))  # a server may be slow to let in at first
+        if led := [app for app in self.apps if app not in self.astray]:
+            self._note(f"led the pools of {', '.join(led)}")
 
     def _lead_others(self) -> None:
         """The other servers, as replicas of the new primary."""
@@ -168,10 +173,13 @@ class Switch:
             raise Trouble(f"{minion}: {function}: {answer}")
         return answer
 
-    def _applied(self, minions: list[str], state: str) -> None:
-        for minion, answer in self.ask(minions, "state.apply", state).items():
-            if isinstance(answer, Failed):
-                raise Trouble(f"{minion}: {state}: {answer}")
+    def _not_applied(self, minions: list[str]) -> dict[str, Failed]:
+        answers = self.ask(minions, "state.apply", CLIENT) if minions else {}
+        return {minion: answer for minion, answer in answers.items() if isinstance(answer, Failed)}
+
+
+def _led_astray(told: tuple[str, Failed]) -> str:
+    return f"the pools of {told[0]} are not led there, highstate it: {told[1]}"
 
 
 def _states(top: object) -> list[str]:

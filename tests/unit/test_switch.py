@@ -76,6 +76,13 @@ def test_a_replica_that_does_not_catch_up_has_the_primary_started_again():
     assert ("db-2", "pg_server.promote") not in done
 
 
+def test_a_node_whose_pools_cannot_be_led_keeps_nobody_from_the_rest():
+    told, done = switch({"db-1": PRIMARY, "db-2": REPLICA}, fails=["state.apply"])
+    assert told["retcode"] == 1
+    assert told["outcome"].startswith("db-2 is the primary; the pools of app-1 are not led there")
+    assert ("db-1", "pg_server.rejoin") in done
+
+
 def test_run_again_it_finishes_what_was_cut():
     told, done = switch({"db-1": DOWN, "db-2": PRIMARY})
     assert told["retcode"] == 0
