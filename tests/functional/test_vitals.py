@@ -20,7 +20,7 @@ def vitals_of(server):
         return vitals.of(gateway)
 
 
-@pytest.fixture(scope="module", params=postgres.majors())
+@pytest.fixture(scope="module", params=filter(postgres.installed, postgres.majors()))
 def pair(request):
     """A primary and its replica."""
     directory = Path(tempfile.mkdtemp(prefix="pgp-", dir="/tmp"))
