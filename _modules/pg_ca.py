@@ -45,7 +45,8 @@ def names():
 
 def plan(root=""):
     """
-    What ``configure`` would change: who ``signs``, and who is ``trusted``.
+    What ``configure`` would change: who ``signs``, and who is ``trusted``. It refuses what would leave a node
+    without a CA that it needs, by what the nodes say in the mine.
 
     CLI Example:
 
@@ -54,13 +55,16 @@ def plan(root=""):
         salt salt-master pg_ca.plan
     """
     with _told():
-        return _authorities(root).changes()
+        here = _authorities(root)
+        changes = here.changes()
+        if changes:
+            here.check(_said())
+        return changes
 
 
 def configure(root=""):
     """
-    Let that authority sign, and those be trusted, that pillar names. It refuses what would leave a node
-    without a CA that it needs, by what the nodes say in the mine.
+    Let that authority sign, and those be trusted, that pillar names; or refuse, as ``plan`` does.
 
     CLI Example:
 
@@ -69,10 +73,9 @@ def configure(root=""):
         salt salt-master pg_ca.configure
     """
     with _told():
-        here = _authorities(root)
-        changes = here.changes()
+        changes = plan(root)
         if changes:
-            here.run(_said())
+            _authorities(root).run()
         return changes
 
 

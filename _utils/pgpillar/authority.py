@@ -35,10 +35,15 @@ class Authorities:
         trusted = compared(self._texts(), {name: self._made(name) for name in self.wanted}, _renewed)
         return compared(signs, {"signs": self.wanted[0]}) | ({"trusted": trusted} if trusted else {})
 
-    def run(self, said: Said) -> None:
-        """Make it so, unless a node would be left without a CA that it needs."""
+    def check(self, said: Said) -> None:
+        """Go no further where a node would be left without a CA that it needs."""
         if hindrances := list(self._hindrances(said)):
             raise Trouble("\n".join(["the change of CA has to wait:", *hindrances]))
+
+    def run(self) -> None:
+        """Make it so."""
+        if unmade := [name for name in self.wanted if not self._made(name)]:
+            raise Trouble(f"{', '.join(unmade)} has no certificate yet; the state tls.ca makes it")
         files.make_directory(self.trusted, Guard(0o755))
         for name in self.wanted:
             files.write(self._trusted(name), self._made(name), GUARD)
@@ -99,5 +104,5 @@ def _renewed(before: str, now: str) -> str:
     return "renewed"
 
 
-def _key(text: str) -> str:
-    return certificates.key_of(certificates.in_pem(text)[0])
+def _key(text: str) -> str | None:
+    return next(map(certificates.key_of, certificates.in_pem(text)), None)

@@ -89,15 +89,17 @@ def pair(key, certificate: Certificate) -> str:
     )
 
 
-def why_useless(pair: str, now: datetime) -> str | None:
+def why_useless(text: str, now: datetime) -> str | None:
     """Why no server could serve it, or no client would take it."""
     try:
-        key = serialization.load_pem_private_key(pair.encode(), None)
-        certificate = x509.load_pem_x509_certificate(pair.encode())
+        key = serialization.load_pem_private_key(text.encode(), None)
+        certificate = x509.load_pem_x509_certificate(text.encode())
     except (ValueError, TypeError):
         return "its file is not whole"
     if key.public_key() != certificate.public_key():
         return "its key is another's"
+    if text != pair(key, certificate):
+        return "its file is not as it was written"  # what is read here OpenSSL may yet refuse
     return _why_not_now(certificate, now)
 
 
@@ -109,11 +111,11 @@ def _why_not_now(certificate: Certificate, now: datetime) -> str | None:
     return None
 
 
-def why_renew(pair: str, wanted: Wanted, now: datetime) -> str | None:
+def why_renew(text: str, wanted: Wanted, now: datetime) -> str | None:
     """Why another is to take its place, whether it could still serve or not."""
-    if useless := why_useless(pair, now):
+    if useless := why_useless(text, now):
         return useless
-    certificate = x509.load_pem_x509_certificate(pair.encode())
+    certificate = x509.load_pem_x509_certificate(text.encode())
     ends, begins = certificate.not_valid_after_utc, certificate.not_valid_before_utc
     if wanted.signer and not is_signed_by(certificate, wanted.signer):
         return f"it is not from {called(wanted.signer)}"

@@ -1,4 +1,4 @@
-"""Why a server's certificate is refused: libpq says that it is, and no more."""
+"""What a server shows to whoever comes by TLS, and why it is refused: libpq says that it is, and no more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import socket
 import ssl
 import struct
 from datetime import UTC, datetime
+
+from cryptography import x509
 
 from pgpillar.model import Endpoint
 
@@ -19,17 +21,29 @@ def refusal(endpoint: Endpoint, ca: str) -> str:
     context.check_hostname = False
     try:
         context.load_verify_locations(ca)
-        with socket.create_connection(
-            (endpoint.hostaddr or endpoint.host, endpoint.port), timeout=5
-        ) as plain:
-            plain.sendall(ASK_FOR_TLS)
-            plain.recv(1)
-            context.wrap_socket(plain).close()
+        _shown(endpoint.hostaddr or endpoint.host, endpoint.port, context)
     except ssl.SSLCertVerificationError as error:
         return _dated(error.verify_message)
     except OSError:
         pass
     return ""
+
+
+def certificate_at(host: str, port: int) -> x509.Certificate | None:
+    """The certificate that a server shows; none, where it knows no TLS. Nothing is verified."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    shown = _shown(host, port, context)
+    return x509.load_der_x509_certificate(shown) if shown else None
+
+
+def _shown(host: str, port: int, context: ssl.SSLContext) -> bytes | None:
+    with socket.create_connection((host, port), timeout=5) as plain:
+        plain.sendall(ASK_FOR_TLS)
+        if plain.recv(1) != b"S":
+            return None
+        with context.wrap_socket(plain) as secured:
+            return secured.getpeercert(binary_form=True)
 
 
 def _dated(said: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg2
 from cryptography.x509 import Certificate
 
-from pgpillar import certification, files, server, wire
+from pgpillar import certification, files, handshake, server
 from pgpillar.connect import explained, gateway
 from pgpillar.files import Guard
 from pgpillar.model import Endpoint, Trouble
@@ -234,7 +234,7 @@ class Live:
     def certificate(self) -> Certificate | None:
         """What it shows to clients now; none, where it listens to no network."""
         port, listens = (self.note.read_text().split("\n")[line] for line in (3, 5))
-        return wire.certificate_at("127.0.0.1", int(port)) if listens else None
+        return handshake.certificate_at("127.0.0.1", int(port)) if listens else None
 
     def settings(self) -> dict[str, dict]:
         rows = self.ask("select name, context, sourcefile, pending_restart from pg_settings")

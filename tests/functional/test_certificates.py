@@ -3,6 +3,7 @@
 import getpass
 import json
 from datetime import UTC, datetime, timedelta
+from textwrap import indent
 
 import pytest
 import trustme
@@ -10,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from pgpillar import certificates, wire
+from pgpillar import certificates, handshake
 
 from .minions import Minion
 
@@ -117,6 +118,10 @@ DAMAGE = {
     "with another's key": (lambda host: host.sign(key=certificates.new_key()), "its key is another's"),
     "cut in its key": (lambda host: host.pair.write_text(host.pair.read_text()[:100]), "not whole"),
     "cut in its certificate": (lambda host: host.pair.write_text(host.pair.read_text()[:-100]), "not whole"),
+    "indented": (
+        lambda host: host.pair.write_text(indent(host.pair.read_text(), " ")),
+        "not as it was written",
+    ),
     "empty": (lambda host: host.pair.write_text(""), "not whole"),
     "of bytes": (lambda host: host.pair.write_bytes(b"\xff\xfe\0"), "not whole"),
 }
@@ -197,7 +202,7 @@ def test_a_ca_file_is_mended_and_says_whom_it_trusts_newly(host):
 
 
 def test_the_certificate_that_a_server_shows_is_read_from_the_wire(server):
-    shown = wire.certificate_at("127.0.0.1", server.port)
+    shown = handshake.certificate_at("127.0.0.1", server.port)
     assert certificates.is_signed_by(shown, certificates.in_pem(server.ca_pem)[0])
 
 

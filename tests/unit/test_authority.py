@@ -29,7 +29,8 @@ def step(tmp_path, made):
     def go(*wanted, said=None):
         here = Authorities(tmp_path, wanted)
         changes = here.changes()
-        here.run(said or NOBODY)
+        here.check(said or NOBODY)
+        here.run()
         assert here.changes() == {}
         return changes
 
@@ -92,6 +93,15 @@ def test_all_in_one_step_is_refused_and_leaves_everything(tmp_path, made, step):
     refused(step, "ca-2", said=said(made, {"app-1": ["ca-1"]}, {"db-1": "ca-1"}))
     here = Authorities(tmp_path, ("ca-1",))
     assert (here.signs(), here.changes()) == ("ca-1", {})
+
+
+def test_one_that_is_not_made_is_neither_trusted_nor_signs(tmp_path, made, step):
+    step("ca-1")
+    with pytest.raises(Trouble, match="ca-3 has no certificate yet"):
+        step("ca-1", "ca-3")
+    assert "app-1 does not trust ca-3 yet" in refused(
+        step, "ca-3", "ca-1", said=said(made, {"app-1": ["ca-1"]})
+    )
 
 
 def test_a_step_that_was_cut_is_finished(tmp_path, made, step):

@@ -91,6 +91,26 @@ def test_old_and_new_authority_may_stand_together(calm, shop, tmp_path):
     calm.converge(shop)
 
 
+@pytest.fixture
+def certify(cluster):
+    """Let the server show other certificates during the test."""
+    yield cluster.server.certify
+    cluster.server.certify()
+
+
+def test_a_hosted_server_changes_its_ca_under_clients_at_work(calm, shop, certify, tmp_path):
+    new = tls.authority(tmp_path)
+    shop["clusters"]["main"]["ca"] += new.cert_pem.bytes().decode()
+    calm.converge(shop)
+    certify(authority=new)
+    calm.console.ask("RECONNECT")
+    assert calm.query("select 1") == [(1,)]
+    shop["clusters"]["main"]["ca"] = new.cert_pem.bytes().decode()
+    calm.converge(shop)
+    calm.console.ask("RECONNECT")
+    assert calm.query("select 1") == [(1,)]
+
+
 def test_a_name_that_is_not_in_the_certificate_stays_out(calm, shop):
     shop["clusters"]["main"]["host"] = "127.0.0.2"
     assert "pool 'shop'" in calm.refused(shop)
