@@ -6,7 +6,7 @@ import textwrap
 from tests.hosts.test_on_hosts import APPS, ask, failed
 from tests.hosts.test_on_hosts import SHOP as APPLICATION
 
-SERVER = "postgresql-primary"
+SERVER, REPLICA = "postgresql-primary", "postgresql-replica"
 SHOP = "pillar/dev/secrets/postgresql-users/shop.sls"
 BY_CONSUL = """postgresql:
   clusters:
@@ -18,16 +18,17 @@ WATCH = "consul watch -type=service -service=postgresql -tag=primary -passingonl
 KNOWS_IT = f"{WATCH} | grep -q postgresql-primary"
 
 
-def roles(world):
-    """Of the server: in which roles Consul knows it, and whether it passes as that."""
+def roles(world, server=SERVER):
+    """Of a server: in which roles Consul knows it, and whether it passes as that."""
     (services,) = world.salt(SERVER, "pg_consul.services").values()
-    return {one["role"]: one["passes"] for one in services if one["minion"] == SERVER}
+    return {one["role"]: one["passes"] for one in services if one["minion"] == server}
 
 
-def test_consul_knows_of_the_server_what_that_says(world):
+def test_consul_knows_of_each_server_what_that_says(world):
     for name in ["salt-master", *APPS]:
         world[name].wait_for(KNOWS_IT)
     assert roles(world) == {"primary": True, "replica": False}
+    assert roles(world, REPLICA) == {"primary": False, "replica": True}
 
     world[SERVER].sh("systemctl stop postgresql")
     world["app-1"].wait_for(f"! ({KNOWS_IT})")
@@ -69,11 +70,14 @@ def test_a_node_follows_at_once_by_the_unit_of_the_page(world):
         )
         world.salt(server.name, "pg_consul.register", "address=10.0.3.29")
         node.wait_for(WHERE.format("10.0.3.29"))
-        assert world.highstate(server.name)[server.name]
+        world.salt(server.name, "pg_consul.register")
         node.wait_for(WHERE.format("10.0.3.20"))
         node.sh(f"systemctl stop pgpillar-follow; rm {UNIT}; systemctl daemon-reload")
         server.sh("ip address delete 10.0.3.29/24 dev eth0")
     world.highstate(node.name)
+
+
+WHAT = "select host(inet_server_addr()), pg_is_in_recovery()"
 
 
 def test_a_node_follows_consul_and_back(world):
@@ -82,7 +86,8 @@ def test_a_node_follows_consul_and_back(world):
         node.wait_for(KNOWS_IT)
         world.highstate(node.name)
         assert node.sh("grep -x '10.0.3.20 postgresql.example.internal' /etc/hosts")
-        assert ask(node, "select host(inet_server_addr()), pg_is_in_recovery()").endswith("|f")
+        assert ask(node, WHAT) == "10.0.3.20|f"
+        assert ask(node, WHAT, "shop_ro") == "10.0.3.21|t"
         assert world.highstate(node.name) == {node.name: {}}
 
         node.sh("systemctl stop consul")
