@@ -437,7 +437,7 @@ def rejoin(discard=False):
         salt postgresql-primary pg_server.rejoin discard=True
     """
     with _returning() as way:
-        return way.rejoin(discard)
+        return _and_announced(way.rejoin(discard))
 
 
 def rebuild():
@@ -452,7 +452,12 @@ def rebuild():
         salt postgresql-replica pg_server.rebuild
     """
     with _returning() as way:
-        return way.rebuild()
+        return _and_announced(way.rebuild())
+
+
+def _and_announced(told):
+    __salt__["mine.update"]()
+    return told
 
 
 def forget(minion):

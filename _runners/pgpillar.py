@@ -101,18 +101,18 @@ def promote(minion, timeout=None):
 
         salt-run pgpillar.promote postgresql-replica
     """
-    return {"outputter": "nested", "data": Switch(minion, partial(_ask, timeout), _unsay).run()}
+    switch = Switch(minion, sorted(_minions()), partial(_ask, timeout), _unsay)
+    return {"outputter": "nested", "data": switch.run()}
 
 
 def _ask(timeout, minions, function, *arguments):
-    """What each minion returned, all of them if None; what failed is marked."""
+    """What each minion returned; what failed is marked."""
     told = {}
     with salt.client.get_local_client(__opts__["conf_file"]) as client:
-        asked = sorted(_minions()) if minions is None else minions
-        answers = client.cmd_iter(asked, function, arguments, timeout=timeout, tgt_type="list")
+        answers = client.cmd_iter(minions, function, arguments, timeout=timeout, tgt_type="list")
         for answer in answers:
             told |= {name: _answer(said) for name, said in answer.items() if "ret" in said}
-    return {name: told.get(name, Failed("its minion does not answer")) for name in asked}
+    return {name: told.get(name, Failed("its minion does not answer")) for name in minions}
 
 
 def _answer(said):

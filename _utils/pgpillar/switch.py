@@ -17,13 +17,15 @@ class Failed(Exception):
 
 
 class Switch:
-    """``ask(minions, function, *arguments)`` gives each answer by minion; what failed is a ``Failed`` there.
+    """``everybody``: the minions that may have pools or servers.
+
+    ``ask(minions, function, *arguments)`` gives each answer by minion; what failed is a ``Failed`` there.
 
     ``unsay(minion, cluster)`` takes out of the mine what a minion said of its server of a cluster.
     """
 
-    def __init__(self, target: str, ask: Callable, unsay: Callable):
-        self.target, self.ask, self.unsay = target, ask, unsay
+    def __init__(self, target: str, everybody: Iterable[str], ask: Callable, unsay: Callable):
+        self.target, self.everybody, self.ask, self.unsay = target, everybody, ask, unsay
         self.steps: list[str] = []
         self.astray: dict[str, Failed] = {}
         self.began = time.monotonic()
@@ -47,7 +49,8 @@ class Switch:
         answers = self.ask([self.target, *self.others], "pg_server.status", self.cluster)
         self.status = {minion: told for minion, told in answers.items() if not isinstance(told, Failed)}
         self.silent = {minion: told for minion, told in answers.items() if isinstance(told, Failed)}
-        tops = self.ask(None, "state.show_top")
+        # Whoever is silent is waited for once
+        tops = self.ask([one for one in self.everybody if one not in self.silent], "state.show_top")
         self.apps = sorted(minion for minion, top in tops.items() if CLIENT in _states(top))
         primaries = [minion for minion in self.others if self._role(minion) == "primary"]
         for is_so, why in self._objections(primaries):

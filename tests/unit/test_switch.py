@@ -22,6 +22,7 @@ class Minions:
         if function == "pg_server.status":
             return {minion: self.status[minion] for minion in minions}
         if function == "state.show_top":
+            assert not {minion for minion in minions if self.status.get(minion) is DOWN}
             return TOPS
         if function == "pg_server.peers":
             return {minion: ["main", list(self.status)] for minion in minions}
@@ -39,7 +40,7 @@ class Minions:
 
 def switch(status, fails=(), target="db-2"):
     minions = Minions(status, fails)
-    return Switch(target, minions, minions.unsay).run(), minions.done
+    return Switch(target, [*TOPS, *status], minions, minions.unsay).run(), minions.done
 
 
 def test_a_switchover_stops_the_primary_before_another_is_promoted():
