@@ -26,13 +26,21 @@ class Finding(NamedTuple):
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Each thing once, with all environments in which it was found, by file and line."""
-    found: dict[Finding, list[str]] = {}
+    """Each thing once, with all environments in which it was found, by file and line.
+
+    Where one environment knows of more to choose from than another, the fix is what fits both: the shorter.
+    """
+    found: dict[Finding, list[Finding]] = {}
     for finding in findings:
-        bare = finding._replace(environments=())
-        found.setdefault(bare, []).extend(finding.environments)
-    once = [bare._replace(environments=tuple(sorted(set(names)))) for bare, names in found.items()]
+        found.setdefault(finding._replace(environments=(), fix=""), []).append(finding)
+    once = [_together(bare, same) for bare, same in found.items()]
     return sorted(once, key=lambda one: (one.file, one.line or 0, one.path, one.message))
+
+
+def _together(bare: Finding, same: list[Finding]) -> Finding:
+    environments = {name for finding in same for name in finding.environments}
+    fix = min((finding.fix for finding in same), key=len)
+    return bare._replace(environments=tuple(sorted(environments)), fix=fix)
 
 
 def is_wrong(findings: Iterable[Finding]) -> bool:
