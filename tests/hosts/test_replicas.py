@@ -19,6 +19,12 @@ join pg_stat_ssl using (pid) join pg_replication_slots on active_pid = pid
 """
 
 
+ALONE = "    memory: 512\n"
+SAFE = (
+    f"{ALONE}    settings: {{synchronous_standby_names: '*'}}\n"  # no row is acknowledged that is not on both
+)
+
+
 def ask(host, query, database="postgres"):
     return host.sh(f'runuser -u postgres -- psql -qAtX -d {database} -c "{query}"').strip()
 
@@ -114,10 +120,14 @@ def test_a_switchover_loses_nothing(world, promote, ledger, tell):
 
 
 def test_a_primary_that_dies_is_replaced_and_comes_back(world, promote, ledger, tell):
-    subprocess.run(["lxc-stop", "--kill", "--name", world[A].container], check=True)
+    with world.edited(SERVER, ALONE, SAFE):
+        world.highstate("postgresql-*")
+        ledger.goes_on()
+        subprocess.run(["lxc-stop", "--kill", "--name", world[A].container], check=True)
     try:
         assert promote(B)["retcode"] == 0
-        lost(world, B, ledger, tell, "failover")
+        world.highstate(B)  # by pillar as it is again, for there is nobody left to wait for
+        assert not lost(world, B, ledger, tell, "failover")
     finally:
         subprocess.run(["lxc-start", "--name", world[A].container], check=True)
     world[A].wait_for("pg_lsclusters -h | grep -q online")

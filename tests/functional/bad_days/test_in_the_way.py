@@ -38,6 +38,15 @@ def test_a_standby(day, server):
     day.heals()
 
 
+def test_a_standby_that_is_waited_for_and_gone(day, server):
+    day.cluster.endpoint["statement_timeout"] = 2  # without which it would wait for ever
+    with restarted(server, synchronous_standby_names="*", synchronous_commit="on"):
+        before = len(server.log.read_text())
+        day.declare()
+        day.heals()
+        assert "synchronous replication" not in server.log.read_text()[before:]
+
+
 def test_a_missing_extension(day):
     day.declare(databases={"shop": {"owner": "shop", "extensions": ["citext", "no_such"]}, "wiki": "shop"})
     path = "postgresql:databases:shop:extensions:no_such"
