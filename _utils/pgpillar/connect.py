@@ -88,7 +88,7 @@ class Gateway:
             "statement_timeout": f"{self.endpoint.statement_timeout}s",
             "idle_in_transaction_session_timeout": "0",
             "row_security": "off",
-            "synchronous_commit": "local",  # a standby that is gone holds up no repair; highstate can do it again
+            "synchronous_commit": "local",  # a standby that is gone holds up no repair; it can be done again
             "jit": "off",  # compiling takes longer than any question asked here
             "DateStyle": "ISO",
             "role": "none",

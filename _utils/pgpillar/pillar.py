@@ -353,13 +353,15 @@ def authorities(tree: Mapping) -> tuple[str, ...]:
     return named
 
 
+GIVEN = "it comes from the master (salt-call --local asks none), for minions with a role in pillar/roles.yaml"
+
+
 def given(tree: Mapping | None) -> Mapping:
     """What a minion was given under ``postgresql``. To be given nothing is not to want nothing."""
     if tree is None:
-        raise Trouble(
-            "this minion was given no pillar under 'postgresql', so nothing was changed; pillar comes from"
-            " the master (salt-call --local asks none), for minions with a role in pillar/roles.yaml"
-        )
+        notes = Notes()
+        notes.add(ROOT, "this minion was given no pillar", GIVEN)
+        raise PillarError(notes.problems)
     return tree
 
 

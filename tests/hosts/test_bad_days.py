@@ -151,6 +151,7 @@ def test_the_disk_of_the_server_is_full(world, ledger):
         server.sh(f"rm {DATA}/ballast")
         assert world.highstate(server.name)[server.name]
         assert world.highstate(server.name) == {server.name: {}}
+    world.highstate(server.name)
     sql(world, "drop database depot")
 
 
