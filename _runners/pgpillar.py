@@ -24,7 +24,7 @@ from pgpillar.discovery import MINE  # noqa: E402
 from pgpillar.logins import report  # noqa: E402
 from pgpillar.status import of as overview  # noqa: E402
 from pgpillar.status import roles_of  # noqa: E402
-from pgpillar.switch import Failed, Switch  # noqa: E402
+from pgpillar.switch import Failed, Silent, Switch  # noqa: E402
 
 __virtualname__ = "pgpillar"
 
@@ -112,7 +112,7 @@ def _ask(timeout, minions, function, *arguments):
         answers = client.cmd_iter(minions, function, arguments, timeout=timeout, tgt_type="list")
         for answer in answers:
             told |= {name: _answer(said) for name, said in answer.items() if "ret" in said}
-    return {name: told.get(name, Failed("its minion does not answer")) for name in minions}
+    return {name: told.get(name, Silent("its minion does not answer")) for name in minions}
 
 
 def _answer(said):

@@ -16,6 +16,10 @@ class Failed(Exception):
     """A minion that answered with an error, or not at all."""
 
 
+class Silent(Failed):
+    """A minion that did not answer."""
+
+
 class Switch:
     """``everybody``: the minions that may have pools or servers.
 
@@ -28,6 +32,7 @@ class Switch:
         self.target, self.everybody, self.ask, self.unsay = target, everybody, ask, unsay
         self.steps: list[str] = []
         self.astray: dict[str, Failed] = {}
+        self.left: dict[str, Failed] = {}
         self.began = time.monotonic()
 
     def run(self) -> dict:
@@ -38,8 +43,9 @@ class Switch:
             self._lead_others()
         except Trouble as trouble:
             return {"steps": self.steps, "outcome": f"stopped: {trouble}", "retcode": 1}
-        outcome = "; ".join([f"{self.target} is the primary", *map(_led_astray, self.astray.items())])
-        return {"steps": self.steps, "outcome": outcome, "retcode": int(bool(self.astray))}
+        open_ends = [*map(_led_astray, self.astray.items()), *map(_left_behind, self.left.items())]
+        outcome = "; ".join([f"{self.target} is the primary", *open_ends])
+        return {"steps": self.steps, "outcome": outcome, "retcode": int(bool(open_ends))}
 
     # What there is, and whether it can be
 
@@ -57,6 +63,10 @@ class Switch:
             if is_so():
                 raise Trouble(f"{why()}; nothing was done")
         self.old = primaries[0] if primaries else None
+        # A highstate does not give it to the daemon, and the login of who follows stands in it
+        self.ask(
+            [one for one in answers if not isinstance(answers[one], Silent)], "saltutil.refresh_pillar", True
+        )
 
     def _role(self, minion: str) -> str | None:
         return self.status.get(minion, {}).get("role")
@@ -150,20 +160,24 @@ class Switch:
     def _lead_others(self) -> None:
         """The other servers, as replicas of the new primary."""
         self._told(self.target, "pg_server.configure")
-        for minion in self.others:
-            if minion == self.old:
-                done = self._told(minion, "pg_server.rejoin")
-                self._note(f"{minion} follows {self.target}{', rewound' if done['rewound'] else ''}")
-            elif self._role(minion) == "replica":
-                self._told(minion, "pg_server.configure")
-                self._note(f"{minion} follows {self.target}")
-            else:
-                self._note(f"{minion} is left behind; when it answers: salt {minion} pg_server.rejoin")
-        followers = [one for one in self.others if one == self.old or self._role(one) == "replica"]
+        followers = [minion for minion in self.others if self._leads(minion)]
+        for minion in followers:
+            self._told(minion, "mine.update")
         if followers:
-            for minion in followers:
-                self._told(minion, "mine.update")
             self._lead_apps()
+
+    def _leads(self, minion: str) -> bool:
+        """Whether a server follows the new primary now. What keeps one from it is told in the end."""
+        if isinstance(self.silent.get(minion), Silent):
+            self._note(f"{minion} is left behind; when it answers: salt {minion} pg_server.rejoin")
+            return False
+        verb = "pg_server.configure" if self._role(minion) == "replica" else "pg_server.rejoin"
+        done = self.ask([minion], verb)[minion]
+        if isinstance(done, Failed):
+            self.left[minion] = done
+            return False
+        self._note(f"{minion} follows {self.target}{', rewound' if done.get('rewound') else ''}")
+        return True
 
     # How it is said
 
@@ -183,6 +197,10 @@ class Switch:
 
 def _led_astray(told: tuple[str, Failed]) -> str:
     return f"the pools of {told[0]} are not led there, highstate it: {told[1]}"
+
+
+def _left_behind(told: tuple[str, Failed]) -> str:
+    return f"{told[0]} does not follow it: {told[1]}; once that is mended: salt {told[0]} pg_server.rejoin"
 
 
 def _states(top: object) -> list[str]:

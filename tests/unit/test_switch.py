@@ -2,14 +2,14 @@
 
 import pytest
 
-from pgpillar.switch import Failed, Switch
+from pgpillar.switch import Failed, Silent, Switch
 
 TOPS = {"app-1": {"base": ["tls.trust", "postgresql.client"]}, "db-1": {"base": ["postgresql.server"]}}
 STREAMING = {"state": "streaming", "primary_host": "db.example.internal"}
 PRIMARY = {"role": "primary", "lsn": "0/5000000"}
 REPLICA = {"role": "replica", "lsn": "0/5000000", "following": STREAMING}
 ALONE = {"role": "replica", "lsn": "0/5000000", "following": {"state": "not connected"}}
-DOWN = Failed("its minion does not answer")
+DOWN = Silent("its minion does not answer")
 
 
 class Minions:
@@ -47,6 +47,7 @@ def test_a_switchover_stops_the_primary_before_another_is_promoted():
     told, done = switch({"db-1": PRIMARY, "db-2": REPLICA, "db-3": REPLICA})
     assert told["retcode"] == 0
     assert done == [
+        ("db-2", "db-1", "db-3", "saltutil.refresh_pillar", True),
         ("db-1", "pg_server.stop"),
         ("db-2", "pg_server.catch_up", "0/5000028"),
         ("db-2", "pg_server.promote"),
@@ -89,6 +90,25 @@ def test_run_again_it_finishes_what_was_cut():
     assert told["retcode"] == 0
     assert ("db-2", "mine.update") in done
     assert ("app-1", "state.apply", "postgresql.client") in done
+
+
+STOPPED = Failed("it is down")
+
+
+def test_a_server_that_is_down_while_its_minion_answers_is_brought_back():
+    told, done = switch({"db-1": STOPPED, "db-2": PRIMARY})
+    assert told["retcode"] == 0
+    assert ("db-1", "pg_server.rejoin") in done
+    assert told["steps"][-2].endswith("db-1 follows db-2")
+
+
+def test_one_that_cannot_be_brought_back_is_no_success():
+    told, done = switch({"db-1": PRIMARY, "db-2": REPLICA, "db-3": REPLICA}, fails=["pg_server.rejoin"])
+    assert told["retcode"] == 1
+    assert told["outcome"] == (
+        "db-2 is the primary; db-1 does not follow it: no; once that is mended: salt db-1 pg_server.rejoin"
+    )
+    assert ("db-3", "pg_server.configure") in done
 
 
 @pytest.mark.parametrize(
