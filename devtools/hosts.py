@@ -22,7 +22,6 @@ MADE_BY_US = STATE / "lxc-net"  # there if the network was started for these hos
 SERVICE = STATE / "pg_service.conf"  # written by the Vagrantfile
 MASTER, PRIMARY = "salt-master", "postgresql-primary"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-PATIENCE = 120  # seconds for the minions to come up
 
 
 class Failed(Exception):
@@ -47,10 +46,8 @@ def up(*names: str) -> None:
     for debian in box.SUITES:
         box.give_to_vagrant(debian)
     start_network()
-    step(f"bringing up {', '.join(names) or 'the hosts'}", ["vagrant", "up", "--provider=lxc", *names])
-    if not names:
-        converge()
-        step("handing out what applications need", ["vagrant", "up", PRIMARY])
+    title = f"bringing up {', '.join(names)}" if names else "bringing up the hosts, and converging them"
+    step(title, ["vagrant", "up", "--provider=lxc", *names])
     if SERVICE.exists():
         print(f"for applications: PGSERVICEFILE={SERVICE}, service=postgresql; users: pillar/dev/secrets")
 
@@ -81,16 +78,6 @@ def start_network() -> None:
     STATE.mkdir(exist_ok=True)
     MADE_BY_US.touch()
     step("starting their network", [NETWORK, "start"])
-
-
-def converge() -> None:
-    """Have the master bring every host to what pillar wants, the servers before those who use them."""
-    answer = "until salt --timeout=5 '*' test.ping; do :; done"
-    step("waiting for their minions", on(MASTER, "timeout", str(PATIENCE), "sh", "-c", answer))
-    step(
-        "converging them",
-        on(MASTER, "salt-run", "--log-level=quiet", "state.orchestrate", "orchestrate.everything"),
-    )
 
 
 def on(host: str, *command: str) -> list[str]:
