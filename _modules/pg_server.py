@@ -443,7 +443,8 @@ def rejoin(discard=False):
 def rebuild():
     """
     Copy the data of the primary anew, for a replica that is too far behind or cannot be rewound. Until they
-    are whole the old ones stay; those of a server that was a primary itself are ``kept`` beside.
+    are whole the old ones stay; those of a server that was a primary itself are ``kept`` beside. One that
+    follows all the same is stopped meanwhile.
 
     CLI Example:
 

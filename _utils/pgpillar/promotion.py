@@ -114,6 +114,9 @@ class Return:
             self._insist_on_kinship()
         was_primary = self.home.has_data and not self.home.is_replica
         self.replica.prepare()
+        live = Live(self.home)
+        if live.is_up and live.is_streaming():  # it holds the slot that the copy takes
+            stop(self.home)
         self.replica.copy()
         stop(self.home)
         aside = self.home.data.with_name(f"{self.home.data.name}.until-{datetime.now(UTC):%Y-%m-%d-%H%M%S}")

@@ -12,11 +12,13 @@ from pgpillar import files
 from pgpillar.connect import explained, gateway
 from pgpillar.files import Guard
 from pgpillar.model import Trouble
-from pgpillar.replication import TORN, Following, Standing
+from pgpillar.replication import Following, Standing
 from pgpillar.server import Server
 from pgpillar.standing import SLOT
 from pgpillar.upkeep import LOCALE, PRIVATE, Home, ServerError, Upkeep, ask, run_as_server, wait_until
 from pgpillar.vitals import SERVER
+
+ELSEWHERE = "a copy that was cut off goes on by itself; let it end, or end pg_basebackup on this machine"
 
 
 class Replica(Upkeep):
@@ -29,8 +31,6 @@ class Replica(Upkeep):
         self.texts |= self.private
 
     def _parts(self) -> dict[str, dict]:
-        if self.home.torn.exists():
-            raise ServerError(TORN)
         return super()._parts() | {"slot": self._slot()}
 
     def _slot(self) -> dict[str, str]:
@@ -110,6 +110,8 @@ class Primary:
     def renew(self) -> None:
         """See that there is a slot, and one that holds what it is to."""
         slot = self.slot()
+        if slot and slot["active"]:
+            raise ServerError(f"{self} still sends to slot {self.following.slot}: {ELSEWHERE}")
         if slot and slot["wal_status"] == "lost":
             self.ask("select pg_drop_replication_slot(%s)", self.following.slot)
         if not slot or slot["wal_status"] == "lost":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 import re
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg2
@@ -19,6 +21,7 @@ from pgpillar.connect import explained, gateway
 from pgpillar.files import Guard
 from pgpillar.model import Endpoint, Trouble
 from pgpillar.paths import Paths
+from pgpillar.replication import TORN
 from pgpillar.server import Server
 from pgpillar.tables import compared
 
@@ -28,6 +31,9 @@ USER = "postgres"
 GUARD, PRIVATE = Guard(0o640, USER), Guard(0o600, USER)
 LOCALE = ("--encoding=UTF8", "--locale=C.UTF-8")
 PATIENCE = 30  # seconds that a server may take to do as it was told
+SET_HERE = """
+select name, context, sourcefile, pending_restart from pg_settings where source not in ('client', 'session')
+"""
 CERTIFICATE = Path(Paths().server_certificate)
 
 
@@ -106,6 +112,8 @@ class Upkeep:
         return changes | ({"server": step} if step else {})
 
     def _parts(self) -> dict[str, dict]:
+        if self.home.torn.exists():
+            raise ServerError(TORN)
         rules = server.rules_in(self.texts[self.home.hba])
         return {
             "cluster": {} if self._is_made() else {f"{self.home.version}/{NAME}": self._beginning()},
@@ -237,7 +245,8 @@ class Live:
         return handshake.certificate_at("127.0.0.1", int(port)) if listens else None
 
     def settings(self) -> dict[str, dict]:
-        rows = self.ask("select name, context, sourcefile, pending_restart from pg_settings")
+        """All but those that the session which asks has set for itself."""
+        rows = self.ask(SET_HERE)
         return {row["name"]: row for row in rows}
 
     def held(self, moved: set[str]) -> set[str]:
@@ -298,11 +307,19 @@ def ask(endpoint: Endpoint, query: str, *values: str) -> list[dict]:
 
 
 def as_server(version: str, program: str, *arguments: str | Path) -> subprocess.CompletedProcess:
-    """Run one of PostgreSQL's programs as its system user."""
+    """Run one of PostgreSQL's programs as its system user. Nothing that it started goes on after it."""
     account = pwd.getpwnam(USER)
-    who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], "start_new_session": True}
     command = [PROGRAMS / version / "bin" / program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd="/", env={"LC_ALL": "C.UTF-8"}, **who)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:  # a pipe waits for all
+        running = subprocess.Popen(command, stdout=out, stderr=err, cwd="/", env={"LC_ALL": "C.UTF-8"}, **who)
+        try:
+            running.wait()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+        said = [file.seek(0) or file.read() for file in (out, err)]
+    return subprocess.CompletedProcess(command, running.returncode, *said)
 
 
 def run_as_server(version: str, program: str, *arguments: str | Path) -> str:
@@ -319,6 +336,8 @@ def _run(*command: str) -> None:
 
 
 def _told(done: subprocess.CompletedProcess, what: str) -> str:
+    if done.returncode < 0:
+        raise ServerError(f"{what} was killed by {signal.Signals(-done.returncode).name}")
     if done.returncode:
         said = re.sub(r"\s*\n\s*", "; ", (done.stderr + done.stdout).strip())
         raise ServerError(f"{what} failed: {said[-600:]}")

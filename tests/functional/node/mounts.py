@@ -12,6 +12,13 @@ CLONE_NEWNS = 0x20000  # of unshare(2): a mount namespace of one's own
 def laid_over(place, directory):
     """``directory`` with all that ``place`` holds, seen there for as long as the block lasts."""
     subprocess.run(["cp", "--archive", f"{place}/.", directory], check=True)
+    with seen_at(place, directory):
+        yield
+
+
+@contextmanager
+def seen_at(place, directory):
+    """``directory`` as it is, seen at ``place`` for as long as the block lasts."""
     home, root, here = os.open("/proc/thread-self/ns/mnt", 0), os.open("/", 0), os.getcwd()
     _call("unshare", CLONE_NEWNS)
     try:

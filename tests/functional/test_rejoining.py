@@ -1,0 +1,135 @@
+"""A replica on a machine of its own: what is cut heals, and nothing is lost without being told."""
+
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from pgpillar import replication, server
+from pgpillar.paths import Paths
+from pgpillar.pillar import PillarError
+from pgpillar.upkeep import ServerError, Upkeep
+from tests.functional.leaks import PLANTED, Sampler, forms, found, is_open, plant
+from tests.functional.machine import PASSWORD, USER, cut, machines
+
+ALONE = "insert into public.kept select 'alone' from generate_series(1, 3)"
+
+
+@pytest.fixture(scope="module")
+def lasting_machine():
+    with machines() as made:
+        yield made
+
+
+@pytest.fixture
+def machine(lasting_machine):
+    """One whose server follows the other."""
+    lasting_machine.replica().run()
+    assert lasting_machine.fault() is None
+    return lasting_machine
+
+
+def rows(machine):
+    return [row["row"] for row in machine.ask("select row from public.kept")]
+
+
+def test_a_copy_that_is_cut_is_no_server(lasting_machine):
+    machine = lasting_machine
+    machine.empty()
+    foretold = machine.replica().changes()
+    with cut("pg_basebackup", machine.home.coming / "base"), pytest.raises(ServerError) as raised:
+        machine.replica().run()
+    assert str(raised.value) == "pg_basebackup was killed by SIGKILL"
+    assert machine.home.coming.exists()
+    assert machine.fault() == "there is no server here yet; highstate makes it"
+    assert machine.replica().changes()["cluster"] == foretold["cluster"]
+    machine.replica().run()
+    assert machine.fault() is None
+    assert rows(machine) == ["on both"]
+    assert machine.replica().changes() == {}
+
+
+def test_the_old_data_stay_until_new_ones_are_whole(machine):
+    with cut("pg_basebackup", machine.home.coming / "base"), pytest.raises(ServerError, match="SIGKILL"):
+        machine.returning().rebuild()
+    assert machine.fault().startswith("it is down; highstate starts it")
+    machine.replica().run()
+    assert rows(machine) == ["on both"]
+    assert machine.returning().rebuild() == {"kept": None}
+    assert machine.fault() is None
+    assert {path.name for path in machine.home.data.parent.iterdir()} == {"main"}
+
+
+def test_what_was_committed_alone_is_told_before_it_is_given_up(machine):
+    machine.part()
+    machine.ask("create table public.alone ()")
+    machine.ask(ALONE)
+    with pytest.raises(ServerError, match=r"^2 transactions committed here, the first at 20") as raised:
+        machine.returning().rejoin(discard=False)
+    assert "nothing was done, and this server is down" in str(raised.value)
+    machine.home.ctl("start")
+    assert rows(machine) == ["on both", *["alone"] * 3]
+    assert machine.returning().rejoin(discard=True) == {"rewound": True, "given_up": 2}
+    assert machine.fault() is None
+    assert rows(machine) == ["on both"]
+
+
+def test_a_rewind_that_is_cut_is_told_with_its_remedy(machine):
+    machine.part()
+    machine.ask(ALONE)
+    with cut("pg_rewind", machine.home.torn), pytest.raises(ServerError, match="pg_rewind was killed by"):
+        machine.returning().rejoin(discard=True)
+    for attempt in (
+        machine.replica().changes,
+        Upkeep(machine.wanted, machine.home).changes,  # where nobody says any more who was promoted
+        lambda: machine.returning().rejoin(discard=True),
+    ):
+        with pytest.raises(ServerError) as raised:
+            attempt()
+        assert str(raised.value) == replication.TORN == machine.fault()
+    kept = machine.returning().rebuild()["kept"]
+    assert kept, "it was a primary"
+    shutil.rmtree(kept)
+    assert machine.fault() is None
+    assert rows(machine) == ["on both"]
+
+
+def test_a_password_that_no_password_file_can_hold_is_refused(lasting_machine):
+    tree = lasting_machine.tree()
+    tree["users"][USER]["password"] = f"two\nlines:{PASSWORD}"
+    with pytest.raises(PillarError, match="is not a password in one line of text") as raised:
+        server.read(tree, 512)
+    assert PASSWORD not in str(raised.value)
+
+
+def test_the_password_is_in_one_file_that_the_server_alone_reads(lasting_machine):
+    machine = lasting_machine
+    machine.empty()
+    with Sampler(open_files) as sampler:
+        plant(Path("/etc/postgresql-common/planted"))
+        told = [machine.replica().changes(), machine.replica().run(), machine.fault()]
+        machine.part()
+        machine.ask(ALONE)
+        told += [machine.fault("db-2"), machine.returning().rejoin(discard=True), machine.fault()]
+    assert told[-1] is None, "it came in with that password"
+    for planted in PLANTED:
+        assert any(planted.encode() in seen for seen in sampler.seen)
+    assert any(b"pg_rewind" in seen for seen in sampler.seen), "it is where we look"
+    places = {seen: seen for seen in sampler.seen} | {"told": repr(told).encode()}
+    assert found(forms(PASSWORD), places) == set()
+    files = [path for place in HELD for path in Path(place).rglob("*") if path.is_file()]
+    held = {str(path): path.read_bytes() for path in files}
+    assert str(machine.home.log) in held
+    passfile = Path(Paths().replication_passfile)
+    assert found(forms(PASSWORD.replace(":", "\\:")) | forms(PASSWORD), held) <= {str(passfile)}
+    assert stat.S_IMODE(passfile.stat().st_mode) == 0o600
+    assert passfile.owner() == "postgres"
+
+
+HELD = ("/etc/postgresql", "/etc/pgpillar", "/var/log/postgresql", "/var/lib/postgresql")
+
+
+def open_files():
+    places = (*map(Path, HELD), Path("/etc/postgresql-common"))
+    return [path for place in places if is_open(place) for path in place.rglob("*") if is_open(path)]
