@@ -18,7 +18,7 @@ from pgpillar.standing import SLOT
 from pgpillar.upkeep import LOCALE, PRIVATE, Home, ServerError, Upkeep, ask, run_as_server, wait_until
 from pgpillar.vitals import SERVER
 
-ELSEWHERE = "a copy that was cut off goes on by itself; let it end, or end pg_basebackup on this machine"
+GOES_ON = "a copy that was cut off goes on by itself; let it end, or end pg_basebackup on this machine"
 
 
 class Replica(Upkeep):
@@ -109,9 +109,9 @@ class Primary:
 
     def renew(self) -> None:
         """See that there is a slot, and one that holds what it is to."""
+        if not wait_until(lambda: not (self.slot() or {}).get("active")):
+            raise ServerError(f"{self} still sends to slot {self.following.slot}: {GOES_ON}")
         slot = self.slot()
-        if slot and slot["active"]:
-            raise ServerError(f"{self} still sends to slot {self.following.slot}: {ELSEWHERE}")
         if slot and slot["wal_status"] == "lost":
             self.ask("select pg_drop_replication_slot(%s)", self.following.slot)
         if not slot or slot["wal_status"] == "lost":
