@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from zxcvbn import zxcvbn
 
-from pgpillar import node, pgbouncer, pillar, scram
+from pgpillar import node, pgbouncer, pillar, scram, server
 from pgpillar.model import PRESENT, Secret
 from pgpillar.node import Node
 from pgpillar.pillar import ROOT, TREE, Declared, PillarError
@@ -25,6 +25,7 @@ SECRETS = "secrets"  # all passwords stand in files below a directory of this na
 USERS = "postgresql-users"  # there, each role has a file in this one
 EVERYBODY = "all"  # and this file is for the minion that administers
 
+ANY_MEMORY = 1024  # megabytes; what is wrong with a server's pillar does not hang on it
 SHORTEST = 12  # characters of a password
 WEIGHED = 16, 72  # so many of them: the few are faster, and mostly enough
 EVERYWHERE = "postgres", "pgpillar"  # names that anybody may guess
@@ -93,17 +94,27 @@ class Environment:
         return found
 
     def _problems(self, one: Seen) -> list[Problem]:
-        """What is wrong with the clusters that a node administers, or with the pools that it has.
+        """What is wrong with what a node administers, has pools of, serves, or signs for.
 
         Where a file could not be read, what others say of it proves nothing; so they are looked at alone.
         """
         if not one.is_whole:
             return pillar.problems_of_a_part(one.tree)
-        try:
-            (self._read_clusters if one.minion in self.admins else self._read_pools)(one)
-        except PillarError as error:
-            return error.problems
-        return []
+        found: set[Problem] = set()
+        for read in self._readers(one):
+            try:
+                read(one)
+            except PillarError as error:
+                found.update(error.problems)
+        return sorted(found)
+
+    def _readers(self, one: Seen) -> Iterator[Callable[[Seen], object]]:
+        """What reads on this node what it is given; each finds its own faults."""
+        yield self._read_clusters if one.minion in self.admins else self._read_pools
+        if pillar.served(one.tree):
+            yield lambda one: server.read(one.tree, ANY_MEMORY)
+        if pillar.peek(one.tree, "authorities") is not None:
+            yield lambda one: pillar.authorities(one.tree)
 
     def _read_clusters(self, one: Seen) -> None:
         declared = pillar.read(one.tree)

@@ -207,6 +207,29 @@ def test_a_comment_with_many_problems_is_not_too_long(repo):
     assert "more lines, which do not fit here" in comment
 
 
+OF_SERVERS = {
+    "a replication by nobody": (
+        ("dev/own-server/server.sls", "replication: replicator", "replication: replicater"),
+        "there is no user 'replicater'",
+    ),
+    "a setting that pgpillar makes": (
+        ("dev/own-server/server.sls", "    memory: 512\n", "    memory: 512\n    settings: {ssl: 'off'}\n"),
+        "this is not set here",
+    ),
+    "no authority that signs": (
+        ("dev/own-server/ca.sls", "authorities: [ca-1]", "authorities: []"),
+        "nobody would sign",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OF_SERVERS)
+def test_what_only_a_server_or_its_authority_reads_is_checked(repo, case):
+    edit, expected = OF_SERVERS[case]
+    repo.replace(*edit)
+    assert expected in repo.run("check").stdout
+
+
 def test_a_wrong_option_is_no_change(repo, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["pgpillar", "-C", str(repo.root), "plan", "--no-such-option"])
     with pytest.raises(SystemExit) as end:
