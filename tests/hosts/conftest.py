@@ -94,11 +94,10 @@ class World:
     def __init__(self, checkout, alone=None):
         self.checkout = checkout
         self.alone = alone  # what an application saw while the primary was the only one
-        self.names = sorted(path.name for path in (checkout / ".vagrant" / "machines").iterdir())
-        self.hosts = {name: Host(name) for name in self.names}
+        self.names = sorted(path.parts[-3] for path in checkout.glob(".vagrant/machines/*/lxc/id"))
 
     def __getitem__(self, name):
-        return self.hosts[name]
+        return Host(name)
 
     def salt(self, target, function, *arguments):
         """Call a function on minions from the master, and give what each returned."""

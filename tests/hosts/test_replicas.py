@@ -5,10 +5,15 @@ import subprocess
 
 import pytest
 
-from tests.hosts.conftest import failed
+from tests.hosts.conftest import Host, failed, on_checkout
 from tests.hosts.test_bad_days import Ledger, acknowledged, errors, longest_gap
+from tests.hosts.test_on_hosts import ask as asked_by_application
 
-A, B = "postgresql-primary", "postgresql-replica"
+A, B, ADDED = "postgresql-primary", "postgresql-replica", "postgresql-replica-2"
+HOST = f'  "{B}" => {{ address: 21, memory: 1024 }},\n'
+ADDED_HOST = f'  "{ADDED}" => {{ address: 22, memory: 1024 }},\n'
+ROLES = f"{B}: [db-replica, consul, db-in-consul]\n"
+ADDED_ROLES = f"{ADDED}: [db-replica]\n"
 SERVER = "pillar/dev/own-server/server.sls"
 SECRET = "pillar/dev/secrets/postgresql-replication.sls"  # where it stands, and no secret
 PASSFILE = "/etc/pgpillar/server/replication.pgpass"
@@ -167,3 +172,62 @@ def test_one_that_is_to_go_leaves_no_slot(world):
     assert ask(world[A], "select count(*) from pg_replication_slots") == "0"
     assert world.highstate(B)[B]
     assert nothing_is_left_to_do(world)
+
+
+def test_one_is_added_by_a_line_and_taken_away_whole(world):
+    with world.edited("Vagrantfile", HOST, HOST + ADDED_HOST):
+        try:
+            with world.edited("pillar/roles.yaml", ROLES, ROLES + ADDED_ROLES):
+                on_checkout(world.checkout, "up")
+                assert_it_is_one_of_them(world)
+                take_away(world)
+        finally:
+            subprocess.run(["vagrant", "destroy", "--force", ADDED], cwd=world.checkout, check=True)
+    assert_nothing_of_it_is_left(world)
+
+
+def assert_it_is_one_of_them(world):
+    Host(ADDED).wait_for(STREAMS)
+    slots = {row.split("|")[3] for row in ask(world[A], SENDERS).splitlines()}
+    assert slots == {"pgpillar_postgresql_replica", "pgpillar_postgresql_replica_2"}
+    told = status(world)
+    assert (told["wrong"], told["retcode"]) == ({}, 0)
+    assert told["clusters"]["main"]["servers"].keys() == {A, B, ADDED}
+    assert world.highstate(ADDED) == {ADDED: {}}
+    forget_what_it_said(world, B)
+    world.highstate("app-1")
+    assert read_only(world) == "10.0.3.22"
+    world.salt(B, "mine.update")
+
+
+def take_away(world):
+    """As docs/howto/replicas.rst says, up to where the host itself goes."""
+    forget_what_it_said(world, ADDED)
+    world.highstate("app-*")
+    assert read_only(world) == "10.0.3.21"
+    verb(world, ADDED, "pg_server.stop")
+    assert verb(world, A, "pg_server.forget", ADDED) is True
+
+
+def assert_nothing_of_it_is_left(world):
+    assert ask(world[A], "select slot_name from pg_replication_slots") == "pgpillar_postgresql_replica"
+    known = world["salt-master"].sh("salt-key --list=all; cd /var/cache/salt/master; ls mine pillar grains")
+    assert B in known
+    assert ADDED not in known
+    told = status(world)
+    assert (told["wrong"], told["to_do"], told["silent"]) == ({}, {}, {})
+    assert ADDED not in json.dumps(told)
+    assert world.highstate("*") == {name: {} for name in world.names}
+
+
+def forget_what_it_said(world, minion):
+    world["salt-master"].run("salt-run", "cache.clear_mine", f"tgt={minion}")
+
+
+def read_only(world):
+    """Where the read-only pool of app-1 leads its application."""
+    return asked_by_application(world["app-1"], "select host(inet_server_addr())", "shop_ro")
+
+
+def status(world):
+    return json.loads(world["salt-master"].run("salt-run", "pgpillar.status", "--out=json", check=False))
