@@ -11,6 +11,7 @@ from pgpillar.discovery import Servers
 from pgpillar.faults import IN, grouped, not_heard, unheard
 from pgpillar.model import PRESENT, Endpoint, Place, Secret
 from pgpillar.pillar import ROOT, TREE, PillarError, Reader
+from pgpillar.replication import DATABASE
 from pgpillar.shape import Notes
 
 
@@ -50,10 +51,19 @@ def of(tree: Mapping, find: Callable[[str, Endpoint], Servers]) -> list[Login]:
 def _wanted(reader: Reader) -> Iterator[tuple]:
     """Each user with a password, once for each cluster, and a database there that it may use."""
     for user, entry in sorted(reader.tree["users"].items()):
-        by_cluster = {reader.cluster_of[name]: name for name in sorted(reader.usable_by(user), reverse=True)}
+        usable = sorted(reader.usable_by(user), reverse=True)
+        by_cluster = _of_replicas(reader, user) | {reader.cluster_of[name]: name for name in usable}
         for cluster, database in sorted(by_cluster.items()) if entry["state"] == PRESENT else ():
             if cluster and entry["password"]:
                 yield cluster, user, entry["password"], database
+
+
+def _of_replicas(reader: Reader, user: str) -> dict[str, str]:
+    """The database that replicas of this minion's server come into as this user, by its cluster."""
+    entry = reader.tree["server"]
+    if not entry or entry["replication"] != user:
+        return {}
+    return {reader.known_cluster(entry["cluster"], ROOT / "server" / "cluster"): DATABASE}
 
 
 def _places(servers: Servers) -> Iterator[tuple[Place, bool]]:

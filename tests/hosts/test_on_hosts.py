@@ -140,7 +140,9 @@ def test_new_code_is_used_once_it_is_synced(world):
     assert world.salt("app-1", "pg_access.version") == {"app-1": "0.1.0"}
 
 
-@pytest.mark.parametrize("name", ["postgresql-primary", "app-1", "salt-master"])
+@pytest.mark.parametrize(
+    "name", ["postgresql-primary", "postgresql-replica", "app-1", "app-2", "salt-master"]
+)
 def test_a_reboot_comes_back_by_itself(world, name):
     world[name].reboot()
     world["app-1"].wait_for(f"{SHOP} psql service=shop -c 'select 1'")

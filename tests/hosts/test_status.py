@@ -36,7 +36,7 @@ def test_everything_is_told_as_it_is(world, run):
 def test_everybody_gets_in(run):
     told = run("pgpillar.logins")
     assert {row["login"] for row in told["logins"]} == {"ok"}
-    assert {"shop_app", "wiki"} <= {row["user"] for row in told["logins"]}
+    assert {"shop_app", "wiki", "replicator"} <= {row["user"] for row in told["logins"]}
 
 
 def test_what_was_changed_by_hand_and_who_is_down_is_told(world, run):

@@ -323,3 +323,14 @@ def test_each_user_with_a_password_logs_in_to_each_server_of_its_clusters():
     ]
     assert found[0].endpoint.password.reveal() == "one"
     assert "one" not in repr(found[0].told("ok"))
+
+
+def test_the_user_of_replicas_logs_in_where_they_do():
+    replicator = {"password": "three", "attributes": ["replication"]}
+    tree = {
+        "clusters": {"main": TREE["clusters"]["main"]},
+        "users": {"replicator": replicator, "other": replicator},
+        "server": {"replication": "replicator"},
+    }
+    (found,) = logins.of(tree, lambda cluster, endpoint: Servers(Place("db.example.internal"), ()))
+    assert (found.cluster, found.user, found.endpoint.database) == ("main", "replicator", "postgres")
