@@ -181,7 +181,7 @@ def world(request):
         return
     if reason := hosts.why_not():
         pytest.skip(reason)
-    subprocess.run([*SET_UP, "hosts"], check=True)
+    logged(*SET_UP, "hosts")
     checkout, before = copy_of_the_checkout(), running()
     try:
         on_checkout(checkout, "up", hosts.PRIMARY)
@@ -222,4 +222,11 @@ def copy_of_the_checkout():
 
 
 def on_checkout(checkout, *arguments):
-    subprocess.run([sys.executable, "-m", "devtools.hosts", *arguments], cwd=checkout, check=True)
+    logged(sys.executable, "-m", "devtools.hosts", *arguments, cwd=checkout)
+
+
+def logged(*command, **more):
+    """Run a command, and have what it prints stand at the end of the log."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, **more)
+    COUNTED.append(done.stdout.rstrip())
+    assert done.returncode == 0, f"{command}: see the end of the log"
