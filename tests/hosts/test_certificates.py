@@ -117,7 +117,7 @@ def test_a_certificate_one_day_from_its_end_is_renewed_and_shown_without_a_resta
     (reason,) = [change["certificate"] for change in changes.values() if "certificate" in change]
     assert reason.startswith("renewed: it ends on ")
     assert {"certificate": reason} in [state["changes"] for state in preview.values()]
-    assert {"server": "reloaded"} in changes.values()
+    assert "reloaded" in [change.get("server") for change in changes.values()]
     assert shown(world) == on_file(world) != old
     assert start_of(world) == started
     assert world.highstate(server.name) == {server.name: {}}
