@@ -65,7 +65,7 @@ def answering(server):
         def handle(self):
             where = {"PGHOST": str(server.socket_dir), "PGPORT": str(server.port), "PATH": os.defpath}
             inherited = {"stdin": self.request, "stdout": self.request, "env": where, "cwd": "/"}
-            subprocess.run(["/bin/sh", SAY_ROLE], **inherited, **as_user(server.account))
+            subprocess.run(["/bin/sh", "-c", SAY_ROLE.read_text()], **inherited, **as_user(server.account))
 
     with listening(Handler) as url:
         yield url
