@@ -30,8 +30,13 @@ def told(certificate: Certificate, now: datetime) -> dict:
         "days_left": (certificate.not_valid_after_utc - now).days,
         "names": names(certificate),
         "issuer": certificate.issuer.rfc4514_string(),
-        "serial": f"{certificate.serial_number:x}",
+        "serial": _in_bytes(certificate.serial_number),
     }
+
+
+def _in_bytes(number: int) -> str:
+    """As openssl tells it: two digits for each byte."""
+    return number.to_bytes((number.bit_length() + 7) // 8).hex()
 
 
 def names(certificate: Certificate) -> list[str]:
