@@ -46,7 +46,7 @@ class Agent:
         with open(self.directory / "agent.log", "ab") as log:
             command = [PROGRAM, "agent", *(() if self.leader else ("-dev",)), "-config-file", configuration]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
-        wait_for(self._is_ready, f"{self.name}: Consul does not come up, see its log", 90)
+        wait_for(self._is_ready, f"{self.name}: Consul does not come up, see its log", 30)
         return self
 
     def _configuration(self):

@@ -13,7 +13,7 @@ from pgpillar.model import Consul, Endpoint, Trouble
 ROLES = ("primary", "replica")  # the tags of its services
 # The agent is near: nobody stands between, and what does not answer soon answers never
 PATIENCE = {"http_connect_timeout": 5, "http_request_timeout": 20, "proxy_host": None}
-INTERVAL, TIMEOUT = "5s", "8s"  # of the check; a server that is slow is no server that is gone
+INTERVAL, TIMEOUT = "5s", "3s"  # of the check
 
 
 class Service(NamedTuple):

@@ -5,8 +5,8 @@ read -r method path version
 while IFS= read -r header && [ "${#header}" -gt 1 ]; do :; done # what is not read would cut the answer off
 
 psql=$(ls -d /usr/lib/postgresql/*/bin/psql | sort -V | tail -n 1)
-export PGHOST="${PGHOST:-/var/run/postgresql}" PGDATABASE=postgres PGCONNECT_TIMEOUT=5 PGAPPNAME=pgpillar
-case $(timeout 5 "$psql" -XqAtc 'select pg_catalog.pg_is_in_recovery()' 2>&1) in
+export PGHOST="${PGHOST:-/var/run/postgresql}" PGDATABASE=postgres PGCONNECT_TIMEOUT=2 PGAPPNAME=pgpillar
+case $(timeout 2 "$psql" -XqAtc 'select pg_catalog.pg_is_in_recovery()' 2>&1) in
   f) role=primary ;;
   t) role=replica ;;
   *) role=silent ;;

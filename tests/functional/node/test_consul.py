@@ -124,7 +124,7 @@ def await_roles(agents, primaries, replicas):
     def roles():
         return agent.passing("postgresql", "primary"), agent.passing("postgresql", "replica")
 
-    wait_for(lambda: roles() == (primaries, replicas), f"Consul does not see {primaries}, {replicas}")
+    wait_for(lambda: roles() == (primaries, replicas), f"Consul does not see {primaries}, {replicas}", 20)
 
 
 @pytest.fixture
