@@ -156,6 +156,7 @@ def clone(tmp_path, cluster, node):
     write(fork / "pillar/postgresql/clusters.sls", main)
     secret = {"clusters": {"main": {"admin": {"password": cluster.server.password}}}}
     write(fork / "pillar/dev/secrets/postgresql-admin.sls", secret)
+    write(fork / "pillar/dev/own-server/cluster.sls", {})  # its server is none of the hosts' own
     for command in (
         ["git", "init", "--quiet", "--initial-branch", "main", fork],
         ["git", "-C", fork, "add", "--all"],
