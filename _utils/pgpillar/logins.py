@@ -10,9 +10,10 @@ from typing import NamedTuple
 from pgpillar.discovery import Servers
 from pgpillar.faults import IN, grouped, not_heard, unheard
 from pgpillar.model import PRESENT, Endpoint, Place, Secret
-from pgpillar.pillar import ROOT, TREE, PillarError, Reader
+from pgpillar.pillar import PillarError, Reader
 from pgpillar.replication import DATABASE
 from pgpillar.shape import Notes
+from pgpillar.tree import ROOT, TREE
 
 
 class Login(NamedTuple):

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from pgpillar import scram
 from pgpillar.model import PRESENT, Endpoint, Secret
-from pgpillar.pillar import ROOT, TREE, PillarError, Reader, given
+from pgpillar.pillar import PillarError, Reader, given
 from pgpillar.shape import Notes, Path, nearest
+from pgpillar.tree import ROOT, TREE
 
 CONSOLE = "pgbouncer"
 DIRECT = "-direct"  # what follows the name of a pool where the application bypasses it

@@ -17,9 +17,10 @@ from zxcvbn import zxcvbn
 from pgpillar import node, pgbouncer, pillar, scram, server
 from pgpillar.model import PRESENT, Secret
 from pgpillar.node import Node
-from pgpillar.pillar import ROOT, TREE, Declared, PillarError
+from pgpillar.pillar import Declared, PillarError
 from pgpillar.sealed import Sealed, seal
 from pgpillar.shape import MAX_NAME, Notes, Path, Problem, nearest
+from pgpillar.tree import ROOT, TREE
 
 SECRETS = "secrets"  # all passwords stand in files below a directory of this name
 USERS = "postgresql-users"  # there, each role has a file in this one

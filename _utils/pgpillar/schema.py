@@ -9,7 +9,7 @@ import re
 from functools import singledispatch
 
 from pgpillar import guc, sealed, shape
-from pgpillar.pillar import TREE, Extensions
+from pgpillar.tree import TREE, Extensions
 
 DRAFT = "http://json-schema.org/draft-07/schema#"  # the newest that editors know whole
 ENCRYPTED = rf"{sealed.BEGIN}[\s\S]+{sealed.END}\s*"

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from pgpillar import scram
 from pgpillar.model import PRESENT, Endpoint
 from pgpillar.paths import Paths
-from pgpillar.pillar import ROOT, SERVER, TREE, PillarError, Reader, given
+from pgpillar.pillar import PillarError, Reader, given
 from pgpillar.replication import DATABASE, Following, Login
 from pgpillar.shape import Notes, nearest
+from pgpillar.tree import ROOT, SERVER, TREE
 
 HEAD = "# Written by pgpillar, from pillar. What is changed here is taken back by the next highstate.\n"
 

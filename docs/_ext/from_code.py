@@ -19,7 +19,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-from pgpillar import access, connect, node, pillar, server, text
+from pgpillar import access, connect, node, pillar, server, text, tree
 from pgpillar.model import Cluster
 from pgpillar.plan import plan
 from pgpillar.shape import Either, ListOf, MapOf, Section
@@ -27,19 +27,19 @@ from pgpillar_cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = {
-    "tree": pillar.TREE,
-    "cluster": pillar.CLUSTER,
-    "admin": pillar.ADMIN,
-    "consul": pillar.CONSUL,
-    "replica": pillar.REPLICA,
-    "database": pillar.DATABASE,
-    "schema": pillar.SCHEMA,
-    "extension": pillar.Extensions._one,
-    "user": pillar.USER,
-    "group": pillar.GROUP,
-    "server": pillar.SERVER,
-    "pool": pillar.POOL,
-    "pgbouncer": pillar.PGBOUNCER,
+    "tree": tree.TREE,
+    "cluster": tree.CLUSTER,
+    "admin": tree.ADMIN,
+    "consul": tree.CONSUL,
+    "replica": tree.REPLICA,
+    "database": tree.DATABASE,
+    "schema": tree.SCHEMA,
+    "extension": tree.Extensions._one,
+    "user": tree.USER,
+    "group": tree.GROUP,
+    "server": tree.SERVER,
+    "pool": tree.POOL,
+    "pgbouncer": tree.PGBOUNCER,
 }
 
 

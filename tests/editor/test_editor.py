@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pgpillar import access, pillar
+from pgpillar import access, tree
 
 REPO = Path(__file__).parents[2]
 SERVER = "yaml-language-server@1.25.0"
@@ -120,7 +120,7 @@ def test_the_example_has_no_mistake(editor, file):
 
 def test_keys_are_offered_with_what_they_are(editor):
     offered = editor.offered("pillar/postgresql/server.sls", "postgresql:\n  databases:\n    shop:\n      ")
-    assert offered == {name: key.help for name, key in pillar.DATABASE.keys.items()}
+    assert offered == {name: key.help for name, key in tree.DATABASE.keys.items()}
 
 
 def test_values_are_offered(editor):

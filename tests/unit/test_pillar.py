@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from salt.utils.secret import MaskedDict
 
-from pgpillar import pillar
+from pgpillar import pillar, tree
 from pgpillar.model import ABSENT, QUARANTINED, Membership, Secret
 from tests import golden
 
@@ -372,9 +372,7 @@ def test_no_secret_that_yaml_took_for_something_else_is_repeated(secret, where):
     assert str(secret) not in told
 
 
-WORDS = st.sampled_from(
-    sorted(pillar.TREE.keys | pillar.USER.keys | pillar.ADMIN.keys | {"main": 0, "shop": 0})
-)
+WORDS = st.sampled_from(sorted(tree.TREE.keys | tree.USER.keys | tree.ADMIN.keys | {"main": 0, "shop": 0}))
 RARE = st.text(string.ascii_letters + string.digits, min_size=16, max_size=24).map("5eCr3T".__add__)
 BELOW_USERS = (
     "connection_limit",
@@ -426,7 +424,7 @@ def test_anything_is_read_or_refused(tree):
     is_read_or_refused(tree)
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(pillar.TREE.keys, TREES)))
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(tree.TREE.keys, TREES)))
 def test_anything_in_a_section_is_read_or_refused(tree):
     is_read_or_refused(tree)
 

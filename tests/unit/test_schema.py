@@ -12,7 +12,7 @@ import yaml
 from test_pillar import RIGHT
 
 from pgpillar import schema, shape
-from pgpillar.pillar import ROOT, TREE
+from pgpillar.tree import ROOT, TREE
 from tests import golden
 
 REPO = Path(__file__).parents[2]
