@@ -5,8 +5,6 @@ The passwords that the applications of this node use
 They are made on the node, one for each user, and never leave it: no function here returns one.
 """
 
-from contextlib import contextmanager
-
 from salt.exceptions import CommandExecutionError
 
 import pgpillar
@@ -14,7 +12,7 @@ import pgpillar
 pgpillar.make_way_for_new_code()
 
 from pgpillar import node_secret  # noqa: E402
-from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.model import told_as  # noqa: E402
 from pgpillar.shape import nearest  # noqa: E402
 
 __virtualname__ = "node_secret"
@@ -35,7 +33,7 @@ def list_(directory=node_secret.DIRECTORY):
 
         salt app-1 node_secret.list
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return node_secret.names(directory)
 
 
@@ -49,7 +47,7 @@ def fault(user, directory=node_secret.DIRECTORY):
 
         salt app-1 node_secret.fault shop_app
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return node_secret.fault(user, directory)
 
 
@@ -63,7 +61,7 @@ def plan(users=None, directory=node_secret.DIRECTORY):
 
         salt app-1 node_secret.plan
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return node_secret.faults(_known() if users is None else users, directory, others=users is None)
 
 
@@ -78,7 +76,7 @@ def configure(users=None, directory=node_secret.DIRECTORY):
 
         salt app-1 node_secret.configure
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return node_secret.configure(_known() if users is None else users, directory, others=users is None)
 
 
@@ -96,7 +94,7 @@ def make(user, directory=node_secret.DIRECTORY):
     known = _known()
     if user not in known:
         raise CommandExecutionError(f"this node has no pool for a user {user!r}; {nearest(user, known)}")
-    with _told():
+    with told_as(CommandExecutionError):
         node_secret.make(user, directory)
         return True
 
@@ -111,19 +109,10 @@ def forget(user, directory=node_secret.DIRECTORY):
 
         salt app-1 node_secret.forget shop_app
     """
-    with _told():
+    with told_as(CommandExecutionError):
         node_secret.forget(user, directory)
         return True
 
 
 def _known():
     return __salt__["pg_client.users"]()
-
-
-@contextmanager
-def _told():
-    """Trouble, with files too, comes out as Salt's own error."""
-    try:
-        yield
-    except (Trouble, OSError) as trouble:
-        raise CommandExecutionError(str(trouble)) from None

@@ -19,7 +19,7 @@ pgpillar.make_way_for_new_code()
 
 from pgpillar import __version__, discovery, driver, pillar, strangers, text  # noqa: E402
 from pgpillar.logins import of as wanted_logins  # noqa: E402
-from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.model import told_as  # noqa: E402
 from pgpillar.plan import destructive  # noqa: E402
 
 __virtualname__ = "pg_access"
@@ -125,7 +125,7 @@ def logins(all_clusters=True):
 
         salt db-admin-1 pg_access.logins
     """
-    with _told():
+    with told_as(CommandExecutionError):
         driver.insist()
         from pgpillar import probe  # not at the top: it needs psycopg2
 
@@ -171,22 +171,13 @@ def _tree():
 @contextmanager
 def _live(cluster):
     """The engine, the way to a cluster, and what pillar wants of it."""
-    with _told():
+    with told_as(CommandExecutionError):
         driver.insist()
         from pgpillar import connect, execute  # not at the top: they need psycopg2
 
         declared = _chosen(cluster, pillar.read(_tree()))
         with connect.gateway(declared.endpoint, f"pgpillar on {__grains__['id']}") as gateway:
             yield execute, gateway, declared.cluster
-
-
-@contextmanager
-def _told():
-    """Trouble comes out as Salt's own error."""
-    try:
-        yield
-    except Trouble as trouble:
-        raise CommandExecutionError(str(trouble)) from None
 
 
 def _follows(gateway):

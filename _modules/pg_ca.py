@@ -7,8 +7,6 @@ them are trusted by whoever gets the state ``tls.trust``. So a CA is changed in 
 ``[ca-1, ca-2]`` to ``[ca-2, ca-1]`` to ``[ca-2]``, each with a highstate of everybody after it.
 """
 
-from contextlib import contextmanager
-
 from salt.exceptions import CommandExecutionError
 
 import pgpillar
@@ -16,7 +14,7 @@ import pgpillar
 pgpillar.make_way_for_new_code()
 
 from pgpillar.authority import Authorities, Said  # noqa: E402
-from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.model import told_as  # noqa: E402
 from pgpillar.paths import Paths  # noqa: E402
 from pgpillar.pillar import authorities  # noqa: E402
 
@@ -39,7 +37,7 @@ def names():
 
         salt salt-master pg_ca.names
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return list(authorities(__pillar__.get("postgresql", {})))
 
 
@@ -54,7 +52,7 @@ def plan(root=""):
 
         salt salt-master pg_ca.plan
     """
-    with _told():
+    with told_as(CommandExecutionError):
         here = _authorities(root)
         changes = here.changes()
         if changes:
@@ -72,7 +70,7 @@ def configure(root=""):
 
         salt salt-master pg_ca.configure
     """
-    with _told():
+    with told_as(CommandExecutionError):
         changes = plan(root)
         if changes:
             _authorities(root).run()
@@ -102,12 +100,3 @@ def _said():
     own, said = __grains__["id"], __salt__["mine.get"]("*", MINE)
     trusts = {minion: word["trusts"][own] for minion, word in said.items() if own in word["trusts"]}
     return Said(trusts, {minion: word["served"] for minion, word in said.items()})
-
-
-@contextmanager
-def _told():
-    """Trouble comes out as Salt's own error."""
-    try:
-        yield
-    except (Trouble, OSError) as trouble:
-        raise CommandExecutionError(str(trouble)) from None

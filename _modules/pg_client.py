@@ -7,7 +7,6 @@ database, which only its own system user may read; for each cluster the CA of it
 """
 
 import pwd
-from contextlib import contextmanager
 
 from salt.exceptions import CommandExecutionError
 
@@ -17,7 +16,7 @@ pgpillar.make_way_for_new_code()
 
 from pgpillar import client, discovery, keep, lock, node, node_secret, pillar  # noqa: E402
 from pgpillar.files import Guard  # noqa: E402
-from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.model import told_as  # noqa: E402
 from pgpillar.paths import Paths, file_name  # noqa: E402
 
 __virtualname__ = "pg_client"
@@ -37,7 +36,7 @@ def users():
 
         salt app-1 pg_client.users
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return sorted(_node().clients)
 
 
@@ -51,7 +50,7 @@ def plan(root=""):
 
         salt app-1 pg_client.plan
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return _keeper(root).faults()
 
 
@@ -65,7 +64,7 @@ def configure(root=""):
 
         salt app-1 pg_client.configure
     """
-    with _told(), lock.held(Paths(root).lock):
+    with told_as(CommandExecutionError), lock.held(Paths(root).lock):
         keeper = _keeper(root)
         faults = keeper.faults()
         keeper.mend()
@@ -84,7 +83,7 @@ def servers(cluster):
 
         salt app-1 pg_client.servers main
     """
-    with _told():
+    with told_as(CommandExecutionError):
         name, endpoint = pillar.one_cluster(__pillar__.get("postgresql", {}), cluster)
         found = discovery.of_cluster(name, endpoint, __salt__)
         if found.primary is None:
@@ -126,12 +125,3 @@ def _account(user, run_as):
             f"postgresql:users:{user}:run_as: there is no system user {run_as!r} on this node; "
             "let the application's own states make it before postgresql.client"
         ) from None
-
-
-@contextmanager
-def _told():
-    """Trouble comes out as Salt's own error."""
-    try:
-        yield
-    except Trouble as trouble:
-        raise CommandExecutionError(str(trouble)) from None

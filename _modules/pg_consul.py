@@ -15,7 +15,7 @@ import pgpillar
 pgpillar.make_way_for_new_code()
 
 from pgpillar import consul, pillar  # noqa: E402
-from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.model import told_as  # noqa: E402
 
 __virtualname__ = "pg_consul"
 
@@ -131,9 +131,6 @@ def _definitions(agent, address, check):
 
 @contextmanager
 def _agent(cluster):
-    """The local agent. Trouble comes out as Salt's own error."""
-    try:
+    with told_as(CommandExecutionError):
         name, endpoint = pillar.one_cluster(__pillar__.get("postgresql", {}), cluster)
         yield consul.Agent(name, endpoint, __salt__["http.query"])
-    except Trouble as trouble:
-        raise CommandExecutionError(str(trouble)) from None

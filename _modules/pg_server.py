@@ -24,7 +24,7 @@ pgpillar.make_way_for_new_code()
 
 from pgpillar import certificates, certification, driver  # noqa: E402
 from pgpillar.files import Guard  # noqa: E402
-from pgpillar.model import Endpoint, Trouble  # noqa: E402
+from pgpillar.model import Endpoint, Trouble, told_as  # noqa: E402
 from pgpillar.paths import Paths  # noqa: E402
 
 __virtualname__ = "pg_server"
@@ -163,8 +163,8 @@ def _standing(cluster, endpoint):
 
 @contextmanager
 def _asking(endpoint):
-    """A way to the server of this machine. Trouble comes out as Salt's own error."""
-    with _told():
+    """A way to the server of this machine."""
+    with told_as(CommandExecutionError):
         driver.insist()
         from pgpillar import connect
 
@@ -234,7 +234,7 @@ def certificate(root=""):
 
         salt postgresql-primary pg_server.certificate
     """
-    with _told():
+    with told_as(CommandExecutionError):
         found = certification.read(Path(Paths(root).server_certificate))
         return certificates.told(found, datetime.now(UTC))
 
@@ -250,7 +250,7 @@ def plan_certificate(root="", user="postgres"):
 
         salt postgresql-primary pg_server.plan_certificate
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return _certification(root, user).changes()
 
 
@@ -265,7 +265,7 @@ def certify(root="", user="postgres"):
 
         salt postgresql-primary pg_server.certify
     """
-    with _told():
+    with told_as(CommandExecutionError):
         here = _certification(root, user)
         changes = here.changes()
         if changes:
@@ -283,7 +283,7 @@ def why_uncertified(root="", user="postgres"):
 
         salt postgresql-primary pg_server.why_uncertified
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return _certification(root, user).why_useless()
 
 
@@ -326,15 +326,6 @@ def _signed_here(asked):
     if answer["errors"]:
         raise Trouble(f"the CA of this minion signs no certificate: {'; '.join(answer['errors'])}")
     return x509.load_der_x509_certificate(answer["data"])
-
-
-@contextmanager
-def _told():
-    """Trouble comes out as Salt's own error."""
-    try:
-        yield
-    except (Trouble, OSError) as trouble:
-        raise CommandExecutionError(str(trouble)) from None
 
 
 def fault():
@@ -502,7 +493,7 @@ class Here(NamedTuple):
 
 @contextmanager
 def _here():
-    with _told():
+    with told_as(CommandExecutionError):
         driver.insist()
         from pgpillar import discovery, server, standing, upkeep
 

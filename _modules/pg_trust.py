@@ -5,7 +5,6 @@ Whom this node trusts
 The ``ca_file`` of each cluster whose CA is one of our own (``ca_server``), as that CA says in the Salt mine.
 """
 
-from contextlib import contextmanager
 from pathlib import Path
 
 from salt.exceptions import CommandExecutionError
@@ -15,7 +14,7 @@ import pgpillar
 pgpillar.make_way_for_new_code()
 
 from pgpillar import certification, trust  # noqa: E402
-from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.model import told_as  # noqa: E402
 from pgpillar.paths import Paths  # noqa: E402
 
 __virtualname__ = "pg_trust"
@@ -37,7 +36,7 @@ def plan(root=""):
 
         salt app-1 pg_trust.plan
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return _trust(root).changes()
 
 
@@ -51,7 +50,7 @@ def configure(root=""):
 
         salt app-1 pg_trust.configure
     """
-    with _told():
+    with told_as(CommandExecutionError):
         here = _trust(root)
         changes = here.changes()
         here.run()
@@ -68,7 +67,7 @@ def unheard(root=""):
 
         salt app-1 pg_trust.unheard
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return _trust(root).unheard()
 
 
@@ -82,7 +81,7 @@ def missing(root=""):
 
         salt app-1 pg_trust.missing
     """
-    with _told():
+    with told_as(CommandExecutionError):
         return _trust(root).missing()
 
 
@@ -112,7 +111,7 @@ def announce(root=""):
 
         salt app-1 pg_trust.announce
     """
-    with _told():
+    with told_as(CommandExecutionError):
         here, served = _trust(root), _served(root)
         bundle = Path(Paths(root).pgbouncer, "live", "ca.pem")
         return {"trusts": here.keys(bundle), "served": here.signer(served) if served else None}
@@ -132,12 +131,3 @@ def _served(root):
 
     live = upkeep.Live(upkeep.Home(upkeep.newest()))
     return (live.is_up and live.certificate()) or certification.read(path)
-
-
-@contextmanager
-def _told():
-    """Trouble comes out as Salt's own error."""
-    try:
-        yield
-    except (Trouble, OSError) as trouble:
-        raise CommandExecutionError(str(trouble)) from None

@@ -17,7 +17,7 @@ import pgpillar
 pgpillar.make_way_for_new_code()
 
 from pgpillar import discovery, driver, lock, node, node_secret, package, pgbouncer  # noqa: E402
-from pgpillar.model import Trouble  # noqa: E402
+from pgpillar.model import told_as  # noqa: E402
 from pgpillar.paths import Paths  # noqa: E402
 
 __virtualname__ = "pgbouncer"
@@ -159,7 +159,7 @@ def configure(root="", user=USER):
 
         salt app-1 pgbouncer.configure
     """
-    with lock.held(Paths(root).lock), _rollout(root, user) as rollout:
+    with told_as(CommandExecutionError), lock.held(Paths(root).lock), _rollout(root, user) as rollout:
         return rollout.run() if rollout.changes() else rollout.is_up
 
 
@@ -253,11 +253,9 @@ def _rollout(root, user):
 
 @contextmanager
 def _bouncer():
-    """The part of the engine that needs psycopg2. Trouble, with files too, comes out as Salt's own error."""
-    try:
+    """The part of the engine that needs psycopg2."""
+    with told_as(CommandExecutionError):
         driver.insist()
         from pgpillar import bouncer
 
         yield bouncer
-    except (Trouble, OSError) as trouble:
-        raise CommandExecutionError(str(trouble)) from None

@@ -33,7 +33,7 @@ def configured(name, root=""):
             return {**ret, "result": None, "comment": "applications would be given their files"}
         __salt__["pg_client.configure"](root)
         left = __salt__["pg_client.plan"](root)
-    except (CommandExecutionError, OSError) as error:
+    except CommandExecutionError as error:
         return {
             **ret,
             "changes": {},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -23,6 +24,15 @@ NOTHING: Mapping = MappingProxyType({})
 
 class Trouble(Exception):
     """What a person has to mend, in sentences meant for that person."""
+
+
+@contextmanager
+def told_as(error: type[Exception]) -> Iterator[None]:
+    """Trouble, with files too, comes out as an error of the caller's kind."""
+    try:
+        yield
+    except (Trouble, OSError) as trouble:
+        raise error(str(trouble)) from None
 
 
 class Secret:
