@@ -359,6 +359,23 @@ def peers():
         return [here.wanted.cluster, list(here.wanted.endpoint.minions)]
 
 
+def reaches_primary():
+    """
+    Whether anything takes connections where this replica finds its primary. Then that is alive, whether its
+    minion answers the master or not.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt postgresql-replica pg_server.reaches_primary
+    """
+    with _here() as here:
+        from pgpillar import handshake
+
+        return bool(here.following) and handshake.is_there(here.following.endpoint)
+
+
 def catch_up(lsn):
     """
     Wait until this replica has all that its primary wrote up to a place in the log, and more.

@@ -29,6 +29,10 @@ from pgpillar.switch import Failed, Silent, Switch  # noqa: E402
 __virtualname__ = "pgpillar"
 
 ROLES = "roles.yaml"
+PROMPTLY = {
+    "timeout": 3,
+    "gather_job_timeout": 3,
+}  # seconds; one that is still at it when asked is waited for
 
 
 def __virtual__():
@@ -93,7 +97,7 @@ def promote(minion, timeout=None):
         The id of the replica's minion.
 
     timeout
-        As for ``status``.
+        As for ``status``; three seconds, if left out, for the one question that a dead minion is asked.
 
     CLI Example:
 
@@ -105,11 +109,11 @@ def promote(minion, timeout=None):
     return {"outputter": "nested", "data": switch.run()}
 
 
-def _ask(timeout, minions, function, *arguments):
+def _ask(timeout, minions, function, *arguments, promptly=False):
     """What each minion returned; what failed is marked."""
-    told = {}
+    told, bounds = {}, (PROMPTLY if promptly else {}) | ({"timeout": timeout} if timeout else {})
     with salt.client.get_local_client(__opts__["conf_file"]) as client:
-        answers = client.cmd_iter(minions, function, arguments, timeout=timeout, tgt_type="list")
+        answers = client.cmd_iter(minions, function, arguments, tgt_type="list", **bounds)
         for answer in answers:
             told |= {name: _answer(said) for name, said in answer.items() if "ret" in said}
     return {name: told.get(name, Silent("its minion does not answer")) for name in minions}

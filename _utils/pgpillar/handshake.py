@@ -11,6 +11,7 @@ from cryptography import x509
 
 from pgpillar.model import Endpoint
 
+TIMEOUT = 5  # seconds
 ASK_FOR_TLS = struct.pack("!ii", 8, 80877103)
 OF_TIME = ("certificate has expired", "certificate is not yet valid")
 
@@ -29,6 +30,15 @@ def refusal(endpoint: Endpoint, ca: str) -> str:
     return ""
 
 
+def is_there(endpoint: Endpoint) -> bool:
+    """Whether anything takes connections there."""
+    try:
+        socket.create_connection((endpoint.hostaddr or endpoint.host, endpoint.port), TIMEOUT).close()
+    except OSError:
+        return False
+    return True
+
+
 def certificate_at(host: str, port: int) -> x509.Certificate | None:
     """The certificate that a server shows; none, where it knows no TLS. Nothing is verified."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -38,7 +48,7 @@ def certificate_at(host: str, port: int) -> x509.Certificate | None:
 
 
 def _shown(host: str, port: int, context: ssl.SSLContext) -> bytes | None:
-    with socket.create_connection((host, port), timeout=5) as plain:
+    with socket.create_connection((host, port), TIMEOUT) as plain:
         plain.sendall(ASK_FOR_TLS)
         if plain.recv(1) != b"S":
             return None

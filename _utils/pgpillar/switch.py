@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import NoReturn
 
 from pgpillar.model import Trouble
 from pgpillar.replication import position
 
 NEAR = 16 * 1024 * 1024  # bytes that a replica may be behind before a switchover stops the primary
 CLIENT = "postgresql.client"
+SERVERS = {"postgresql.server", "postgresql.replica"}
 
 
 class Failed(Exception):
@@ -24,6 +26,7 @@ class Switch:
     """``everybody``: the minions that may have pools or servers.
 
     ``ask(minions, function, *arguments)`` gives each answer by minion; what failed is a ``Failed`` there.
+    With ``promptly=True``, one that does not soon show that it is there is ``Silent``.
 
     ``unsay(minion, cluster)`` takes out of the mine what a minion said of its server of a cluster.
     """
@@ -33,6 +36,7 @@ class Switch:
         self.steps: list[str] = []
         self.astray: dict[str, Failed] = {}
         self.left: dict[str, Failed] = {}
+        self.status: dict[str, Mapping] = {}
         self.began = time.monotonic()
 
     def run(self) -> dict:
@@ -44,20 +48,27 @@ class Switch:
         except Trouble as trouble:
             return {"steps": self.steps, "outcome": f"stopped: {trouble}", "retcode": 1}
         open_ends = [*map(_led_astray, self.astray.items()), *map(_left_behind, self.left.items())]
-        outcome = "; ".join([f"{self.target} is the primary", *open_ends])
+        outcome = "; ".join([self._what_it_is(), *open_ends])
         return {"steps": self.steps, "outcome": outcome, "retcode": int(bool(open_ends))}
+
+    def _what_it_is(self) -> str:
+        if self._role(self.target) != "primary":
+            return f"{self.target} is the primary"
+        others = [minion for minion in self.others if self._role(minion) == "replica"]
+        return f"{self.target} was the primary already, and nobody was promoted; {_could_be(others)}"
 
     # What there is, and whether it can be
 
     def _prepare(self) -> None:
-        self.cluster, minions = self._told(self.target, "pg_server.peers")
+        self._call_the_roll()
+        self.cluster, minions = self._peers()
         self.others = [minion for minion in minions if minion != self.target]
-        answers = self.ask([self.target, *self.others], "pg_server.status", self.cluster)
-        self.status = {minion: told for minion, told in answers.items() if not isinstance(told, Failed)}
+        servers = [self.target, *self.others]
+        there = [minion for minion in servers if minion not in self.gone]
+        answers = self.gone | self.ask(there, "pg_server.status", self.cluster)
+        answers = {minion: answers[minion] for minion in servers}
+        self.status = _heard(answers)
         self.silent = {minion: told for minion, told in answers.items() if isinstance(told, Failed)}
-        # Whoever is silent is waited for once
-        tops = self.ask([one for one in self.everybody if one not in self.silent], "state.show_top")
-        self.apps = sorted(minion for minion, top in tops.items() if CLIENT in _states(top))
         primaries = [minion for minion in self.others if self._role(minion) == "primary"]
         for is_so, why in self._objections(primaries):
             if is_so():
@@ -65,8 +76,41 @@ class Switch:
         self.old = primaries[0] if primaries else None
         # A highstate does not give it to the daemon, and the login of who follows stands in it
         self.ask(
-            [one for one in answers if not isinstance(answers[one], Silent)], "saltutil.refresh_pillar", True
+            [one for one in there if not isinstance(answers[one], Silent)], "saltutil.refresh_pillar", True
         )
+
+    def _call_the_roll(self) -> None:
+        """Who is there, and what for. Whoever is silent is waited for once."""
+        tops = self.ask(self.everybody, "state.show_top", promptly=True)
+        self.gone = {minion: top for minion, top in tops.items() if isinstance(top, Silent)}
+        states = {minion: {*_states(top)} for minion, top in tops.items()}
+        self.apps = sorted(minion for minion in states if CLIENT in states[minion])
+        self.servers = sorted(minion for minion in states if SERVERS & states[minion])
+
+    def _peers(self) -> tuple[str, list[str]]:
+        """The cluster of the one that is to be promoted, and the minions of its servers."""
+        if self.target not in self.everybody:
+            self._refuse("no minion of this name has a role")
+        if self.target in self.gone:
+            self._refuse(self.gone[self.target])
+        told = self.ask([self.target], "pg_server.peers")[self.target]
+        if isinstance(told, Failed):
+            self._refuse(told if self.target in self.servers else "it is no PostgreSQL server")
+        return told
+
+    def _refuse(self, why: object) -> NoReturn:
+        raise Trouble(
+            f"{self.target} cannot be promoted: {why}; {_could_be(self._replicas())}; nothing was done"
+        )
+
+    def _replicas(self) -> list[str]:
+        """Those of every cluster."""
+        peers = self.ask(self.servers, "pg_server.peers") if self.servers else {}
+        clusters = {minion: told[0] for minion, told in _heard(peers).items()}
+        for cluster in sorted(set(clusters.values())):
+            servers = [minion for minion in clusters if clusters[minion] == cluster]
+            self.status |= _heard(self.ask(servers, "pg_server.status", cluster))
+        return [minion for minion in self.status if self._role(minion) == "replica"]
 
     def _role(self, minion: str) -> str | None:
         return self.status.get(minion, {}).get("role")
@@ -107,6 +151,13 @@ class Switch:
                 lambda: not primaries and self._further(),
                 lambda: f"{self._further()} has received more than {target}; promote that",
             ),
+            (
+                lambda: not primaries and self._reaches_primary(),
+                lambda: (
+                    f"the server that {target} followed takes connections still, though it cannot be asked;"
+                    " mend that, or stop it there"
+                ),
+            ),
         )
 
     def _behind(self, primary: str) -> int:
@@ -117,6 +168,10 @@ class Switch:
         own = position(self.status[self.target]["lsn"])
         replicas = [minion for minion in self.others if self._role(minion) == "replica"]
         return next((one for one in replicas if position(self.status[one]["lsn"]) > own), None)
+
+    def _reaches_primary(self) -> bool:
+        """A minion that is silent, or too slow to be heard, is no proof that its server is gone."""
+        return self._role(self.target) == "replica" and self._told(self.target, "pg_server.reaches_primary")
 
     # Doing it
 
@@ -165,6 +220,10 @@ class Switch:
             self._told(minion, "mine.update")
         if followers:
             self._lead_apps()
+        for minion in sorted(self.gone.keys() - {*self.others}):
+            self._note(
+                f"{minion} does not answer; if it has pools, then once it does: salt {minion} state.highstate"
+            )
 
     def _leads(self, minion: str) -> bool:
         """Whether a server follows the new primary now. What keeps one from it is told in the end."""
@@ -201,6 +260,14 @@ def _led_astray(told: tuple[str, Failed]) -> str:
 
 def _left_behind(told: tuple[str, Failed]) -> str:
     return f"{told[0]} does not follow it: {told[1]}; once that is mended: salt {told[0]} pg_server.rejoin"
+
+
+def _heard(answers: Mapping[str, object]) -> dict:
+    return {minion: told for minion, told in answers.items() if not isinstance(told, Failed)}
+
+
+def _could_be(replicas: Iterable[str]) -> str:
+    return f"what could be promoted: {', '.join(replicas) or 'nothing, for no replica answers'}"
 
 
 def _states(top: object) -> list[str]:

@@ -4,7 +4,8 @@ import pytest
 
 from pgpillar.switch import Failed, Silent, Switch
 
-TOPS = {"app-1": {"base": ["tls.trust", "postgresql.client"]}, "db-1": {"base": ["postgresql.server"]}}
+TOPS = {"app-1": {"base": ["tls.trust", "postgresql.client"]}}
+SERVER = {"base": ["postgresql.server"]}
 STREAMING = {"state": "streaming", "primary_host": "db.example.internal"}
 PRIMARY = {"role": "primary", "lsn": "0/5000000"}
 REPLICA = {"role": "replica", "lsn": "0/5000000", "following": STREAMING}
@@ -15,19 +16,26 @@ DOWN = Silent("its minion does not answer")
 class Minions:
     """Answers as minions would, and notes what they were asked to do."""
 
-    def __init__(self, status, fails=()):
-        self.status, self.fails, self.done = status, fails, []
+    def __init__(self, status, fails=(), tops=TOPS, dials=False):
+        self.status, self.fails, self.dials, self.done = status, fails, dials, []
+        self.tops = {**tops, **{minion: DOWN if told is DOWN else SERVER for minion, told in status.items()}}
 
-    def __call__(self, minions, function, *arguments):
+    def __call__(self, minions, function, *arguments, promptly=False):
+        silent = {minion for minion in minions if self.tops[minion] is DOWN}
+        assert promptly or not silent, "whoever is silent is waited for once"
         if function == "pg_server.status":
             return {minion: self.status[minion] for minion in minions}
         if function == "state.show_top":
-            assert not {minion for minion in minions if self.status.get(minion) is DOWN}
-            return TOPS
+            return {minion: self.tops[minion] for minion in minions}
         if function == "pg_server.peers":
-            return {minion: ["main", list(self.status)] for minion in minions}
+            return {minion: self._peers(minion) for minion in minions}
+        if function == "pg_server.reaches_primary":
+            return dict.fromkeys(minions, self.dials)
         self.done.append((*minions, function, *arguments))
         return {minion: self._answer(minion, function) for minion in minions}
+
+    def _peers(self, minion):
+        return ["main", list(self.status)] if minion in self.status else Failed("no PostgreSQL is installed")
 
     def _answer(self, minion, function):
         if function in self.fails:
@@ -38,9 +46,9 @@ class Minions:
         self.done.append((minion, "unsay", cluster))
 
 
-def switch(status, fails=(), target="db-2"):
-    minions = Minions(status, fails)
-    return Switch(target, [*TOPS, *status], minions, minions.unsay).run(), minions.done
+def switch(status, fails=(), target="db-2", **more):
+    minions = Minions(status, fails, **more)
+    return Switch(target, [*minions.tops], minions, minions.unsay).run(), minions.done
 
 
 def test_a_switchover_stops_the_primary_before_another_is_promoted():
@@ -92,6 +100,44 @@ def test_run_again_it_finishes_what_was_cut():
     assert ("app-1", "state.apply", "postgresql.client") in done
 
 
+def test_the_present_primary_stays_it_and_who_could_be_is_told():
+    told, done = switch({"db-1": REPLICA, "db-2": PRIMARY})
+    assert (told["retcode"], told["outcome"]) == (
+        0,
+        "db-2 was the primary already, and nobody was promoted; what could be promoted: db-1",
+    )
+    assert ("db-1", "unsay", "main") not in done
+
+
+def test_a_node_that_does_not_answer_keeps_nobody_and_is_told():
+    told, _ = switch({"db-1": PRIMARY, "db-2": REPLICA}, tops={**TOPS, "app-2": DOWN})
+    assert told["retcode"] == 0
+    assert told["steps"][-1].endswith(
+        "app-2 does not answer; if it has pools, then once it does: salt app-2 state.highstate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    {
+        "nosuch": "no minion of this name has a role",
+        "app-1": "it is no PostgreSQL server",
+        "app-2": "its minion does not answer",
+    }.items(),
+)
+def test_one_that_is_no_server_is_refused_with_those_that_could_be(target, why):
+    servers = {"db-1": PRIMARY, "db-2": REPLICA, "db-3": STOPPED}
+    told, done = switch(servers, target=target, tops={**TOPS, "app-2": DOWN})
+    expected = f"stopped: {target} cannot be promoted: {why}; what could be promoted: db-2; nothing was done"
+    assert (told["retcode"], told["outcome"], done) == (1, expected, [])
+
+
+def test_a_primary_that_takes_connections_is_not_given_up_for_its_silent_minion():
+    told, done = switch({"db-1": DOWN, "db-2": ALONE}, dials=True)
+    assert (told["retcode"], done) == (1, [])
+    assert told["outcome"].startswith("stopped: the server that db-2 followed takes connections still")
+
+
 STOPPED = Failed("it is down")
 
 
@@ -114,7 +160,8 @@ def test_one_that_cannot_be_brought_back_is_no_success():
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        ({"db-1": PRIMARY, "db-2": DOWN}, "db-2 cannot be asked: its minion does not answer"),
+        ({"db-1": PRIMARY, "db-2": DOWN}, "db-2 cannot be promoted: its minion does not answer"),
+        ({"db-1": PRIMARY, "db-2": STOPPED}, "db-2 cannot be asked: it is down"),
         ({"db-1": PRIMARY, "db-2": REPLICA, "db-3": PRIMARY}, "db-1 and db-3 both are primaries"),
         ({"db-1": PRIMARY, "db-2": PRIMARY}, "db-2 is a primary, and so is db-1"),
         ({"db-1": PRIMARY, "db-2": ALONE}, "db-2 does not follow db-1, which is alive"),
