@@ -11,7 +11,7 @@ only one, it need not be named. Nothing but ``apply`` writes.
 from contextlib import contextmanager
 from functools import partial
 
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, CommandNotFoundError
 
 import pgpillar
 
@@ -126,7 +126,7 @@ def logins(all_clusters=True):
         salt db-admin-1 pg_access.logins
     """
     with told_as(CommandExecutionError):
-        driver.insist()
+        driver.insist(CommandNotFoundError)
         from pgpillar import probe  # not at the top: it needs psycopg2
 
         known = wanted_logins(_tree(), partial(discovery.of_cluster, salt=__salt__))
@@ -172,10 +172,10 @@ def _tree():
 def _live(cluster):
     """The engine, the way to a cluster, and what pillar wants of it."""
     with told_as(CommandExecutionError):
-        driver.insist()
+        declared = _chosen(cluster, pillar.read(_tree()))
+        driver.insist(CommandNotFoundError)
         from pgpillar import connect, execute  # not at the top: they need psycopg2
 
-        declared = _chosen(cluster, pillar.read(_tree()))
         with connect.gateway(declared.endpoint, f"pgpillar on {__grains__['id']}") as gateway:
             yield execute, gateway, declared.cluster
 

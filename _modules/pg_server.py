@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
-from salt.exceptions import CommandExecutionError, SaltException
+from salt.exceptions import CommandExecutionError, CommandNotFoundError, SaltException
 
 import pgpillar
 
@@ -114,9 +114,11 @@ def _said_in_mine(name):
 
 
 def _now(options):
-    from pgpillar import upkeep
+    with told_as(CommandExecutionError):
+        driver.insist(CommandNotFoundError)
+        from pgpillar import upkeep
 
-    return announce(**options) if upkeep.Live(upkeep.Home(upkeep.newest())).is_up else {}
+        return announce(**options) if upkeep.Live(upkeep.Home(upkeep.newest())).is_up else {}
 
 
 def _difference(said, now):
@@ -165,7 +167,7 @@ def _standing(cluster, endpoint):
 def _asking(endpoint):
     """A way to the server of this machine."""
     with told_as(CommandExecutionError):
-        driver.insist()
+        driver.insist(CommandNotFoundError)
         from pgpillar import connect
 
         with connect.gateway(endpoint, "pgpillar announcement") as gateway:
@@ -511,7 +513,7 @@ class Here(NamedTuple):
 @contextmanager
 def _here():
     with told_as(CommandExecutionError):
-        driver.insist()
+        driver.insist(CommandNotFoundError)
         from pgpillar import discovery, server, standing, upkeep
 
         wanted = server.read(__pillar__.get("postgresql"), __grains__["mem_total"])

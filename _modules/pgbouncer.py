@@ -10,7 +10,7 @@ Everything goes over its Unix socket, as the system user that pgbouncer runs as;
 from contextlib import contextmanager
 from pathlib import Path
 
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, CommandNotFoundError
 
 import pgpillar
 
@@ -255,7 +255,7 @@ def _rollout(root, user):
 def _bouncer():
     """The part of the engine that needs psycopg2."""
     with told_as(CommandExecutionError):
-        driver.insist()
+        driver.insist(CommandNotFoundError)
         from pgpillar import bouncer
 
         yield bouncer

@@ -9,7 +9,7 @@ Databases, users and grants of a PostgreSQL cluster, as pillar wants them
         - name: main
 """
 
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, CommandNotFoundError
 
 __virtualname__ = "pg_access"
 
@@ -29,6 +29,8 @@ def converged(name):
     test = __opts__["test"]
     try:
         done = __salt__["pg_access.plan" if test else "pg_access.apply"](name, saltenv=__env__)
+    except CommandNotFoundError as missing:
+        return {**ret, "result": None if test else False, "comment": str(missing)}
     except CommandExecutionError as error:
         what = f"Cluster {name} was not changed" if name else "Nothing was changed"
         return {**ret, "result": False, "comment": f"{what}: {error}"}

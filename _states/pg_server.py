@@ -8,7 +8,7 @@ The PostgreSQL server of this machine
       pg_server.configured: []
 """
 
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, CommandNotFoundError
 
 __virtualname__ = "pg_server"
 
@@ -40,6 +40,8 @@ def configured(name, as_replica=False):
             ret["comment"] = "the server is now as pillar wants it, read back and compared"
         left, waits = __salt__["pg_server.plan"](as_replica), __salt__["pg_server.waits"]()
         fault = __salt__["pg_server.fault"]()
+    except CommandNotFoundError as missing:
+        return {**ret, "result": None if __opts__["test"] else False, "comment": str(missing)}
     except CommandExecutionError as error:
         return {**ret, "changes": {}, "result": False, "comment": str(error)}
     if left:
@@ -110,6 +112,8 @@ def announced(name):
             __salt__["mine.update"]()
             ret["comment"] = "the Salt mine now says what this server is"
         left = __salt__["pg_server.unannounced"]()
+    except CommandNotFoundError as missing:
+        return {**ret, "result": None if __opts__["test"] else False, "comment": str(missing)}
     except CommandExecutionError as error:
         return {**ret, "changes": {}, "result": False, "comment": str(error)}
     if left:

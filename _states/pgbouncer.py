@@ -8,7 +8,7 @@ The pgbouncer of this node
       pgbouncer.configured: []
 """
 
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, CommandNotFoundError
 
 __virtualname__ = "pgbouncer"
 
@@ -48,6 +48,8 @@ def configured(name, root="", user="postgres"):
             return {**ret, "result": None, "comment": "pgbouncer would be given the pools that pillar wants"}
         is_up = __salt__["pgbouncer.configure"](root, user)
         left = __salt__["pgbouncer.plan"](root, user)
+    except CommandNotFoundError as missing:
+        return {**ret, "result": None if __opts__["test"] else False, "comment": str(missing)}
     except CommandExecutionError as error:
         return {**ret, "changes": {}, "result": False, "comment": f"pgbouncer is left as it was: {error}"}
     if left:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
-from pgpillar.model import Trouble
-
 
 def is_there() -> bool:
     importlib.invalidate_caches()
     return importlib.util.find_spec("psycopg2") is not None
 
 
-def insist() -> None:
-    """Go no further without it."""
+def insist(error: type[Exception]) -> None:
+    """Go no further without it. A kind of error of its own tells states that another may bring it."""
     if not is_there():
-        raise Trouble(
-            "psycopg2 is missing in Salt's own Python; apply the state postgresql.psycopg2 to put it there"
+        raise error(
+            "psycopg2 is missing in Salt's own Python; apply the state postgresql.psycopg2 to put it there,"
+            " and only then can this be told or done"
         )

@@ -3,7 +3,10 @@
 import contextlib
 import copy
 import secrets
+import subprocess
+import sysconfig
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from psycopg2 import sql
@@ -186,3 +189,14 @@ def every_hosted(every_server):
 def make_hosted(server):
     password = postgres.hosted_admin(server)
     return Cluster(server, admin="doadmin", password=password, database="defaultdb")
+
+
+@pytest.fixture
+def bare_python(tmp_path):
+    """A Python that has all that Salt needs, pip, and no psycopg2."""
+    subprocess.run(["/usr/bin/python3", "-m", "venv", tmp_path / "bare"], check=True)
+    (packages,) = (tmp_path / "bare" / "lib").glob("python*/site-packages")
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not entry.name.startswith("psycopg2") and not (packages / entry.name).exists():
+            (packages / entry.name).symlink_to(entry)
+    return tmp_path / "bare" / "bin" / "python"

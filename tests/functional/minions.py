@@ -102,6 +102,12 @@ class Minion:
         command = [self.python, "-c", SALT_CALL, "--local", "-c", str(self.configuration)]
         return Call([*command, "--out", "json", *arguments], {**_bare_environment(), **environment})
 
+    def told(self, *arguments):
+        """What ``salt-call --local`` returns."""
+        out, err = self.start(*arguments).wait()
+        assert out, err
+        return json.loads(out)["local"]
+
     def highstate(self, *arguments):
         """Run a highstate to its end: the verdict and whatever was printed."""
         return finish(self.start(*arguments, "state.highstate"))

@@ -2,8 +2,6 @@
 
 import json
 import subprocess
-import sysconfig
-from pathlib import Path
 
 import pytest
 import salt.config
@@ -223,7 +221,7 @@ def test_a_highstate_from_the_command_line(minion, cluster):
 def test_a_minion_without_a_cluster_is_told_so(minion, cluster):
     cluster.admin["minion"] = "another"
     minion.hold(cluster.tree(**SHOP))
-    (state,) = returned(minion, "state.highstate").values()
+    (state,) = minion.told("state.highstate").values()
     assert state["result"] is False
     nobody = "pillar has no cluster in postgresql:clusters that this minion administers; known are: main"
     assert state["comment"] == f"Nothing was changed: {nobody}"
@@ -231,7 +229,7 @@ def test_a_minion_without_a_cluster_is_told_so(minion, cluster):
 
 def test_a_minion_whose_clusters_are_no_mapping_is_told_all_that_is_wrong(minion):
     minion.hold({"clusters": ["main"], "databases": {"shop": "shop"}})
-    (state,) = returned(minion, "state.highstate").values()
+    (state,) = minion.told("state.highstate").values()
     assert state["result"] is False
     assert "postgresql:clusters: a list is not a mapping" in state["comment"]
 
@@ -240,25 +238,21 @@ def test_any_name_of_a_cluster_renders(minion, cluster):
     tree = cluster.tree(**SHOP)
     tree["clusters"] = {"a: #b": tree["clusters"]["main"]}
     minion.hold(tree)
-    (state,) = returned(minion, "state.highstate").values()
+    (state,) = minion.told("state.highstate").values()
     assert state["result"] is True
 
 
-def returned(minion, *arguments):
-    out, err = minion.start(*arguments).wait()
-    assert out, err
-    return json.loads(out)["local"]
-
-
-@pytest.fixture
-def bare_python(tmp_path):
-    """A Python that has all that Salt needs, pip, and no psycopg2."""
-    subprocess.run(["/usr/bin/python3", "-m", "venv", tmp_path / "bare"], check=True)
-    (packages,) = (tmp_path / "bare" / "lib").glob("python*/site-packages")
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not entry.name.startswith("psycopg2") and not (packages / entry.name).exists():
-            (packages / entry.name).symlink_to(entry)
-    return tmp_path / "bare" / "bin" / "python"
+def test_of_a_fresh_server_it_is_told_what_comes_first(tmp_path, bare_python):
+    announcement = {"mine_function": "pg_server.announce", "cluster": "main"}
+    minion = Minion(tmp_path / "s", mine_functions={"postgresql.main": [announcement]})
+    minion.python = str(bare_python)
+    minion.script(
+        "server.sls", "as it should be: {pg_server: [configured]}\ntold: {pg_server: [announced]}\n"
+    )
+    minion.told("saltutil.sync_all")
+    foretold = minion.told("state.apply", "server", "test=True")
+    assert [state["result"] for state in foretold.values()] == [None, None], foretold
+    assert all("psycopg2 is missing" in state["comment"] for state in foretold.values())
 
 
 def test_the_state_tree_brings_the_driver_and_goes_on_in_the_same_run(minion, cluster, bare_python):
@@ -266,11 +260,17 @@ def test_the_state_tree_brings_the_driver_and_goes_on_in_the_same_run(minion, cl
     minion.hold(cluster.tree(**SHOP))
     without = subprocess.run([bare_python, "-c", "import psycopg2"], capture_output=True)
     assert without.returncode != 0
-    returned(minion, "saltutil.sync_all")
+    minion.told("saltutil.sync_all")
     out, err = minion.start("pg_access.plan").wait()
     assert "apply the state postgresql.psycopg2 to put it there" in out + err
     assert "Traceback" not in out + err
-    first = returned(minion, "state.highstate")
+    foretold = minion.told("state.highstate", "test=True")
+    assert [state["result"] for state in foretold.values()] == [None, None]
+    minion.hold(cluster.tree(databases={"shop": "nobody"}))
+    wrong, *_ = finish(minion.start("state.highstate", "test=True"))
+    assert (wrong.result, "nobody" in wrong.comment) == (False, True)
+    minion.hold(cluster.tree(**SHOP))
+    first = minion.told("state.highstate")
     assert [state["result"] for state in first.values()] == [True, True]
     verdict, *_ = finish(minion.start("state.highstate"))
     assert (verdict.result, verdict.changes) == (True, {})

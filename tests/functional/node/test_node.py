@@ -25,6 +25,20 @@ def test_what_is_foretold_comes_true(node, shop):
     assert {state["result"] for state in foretold.values() if state["changes"]} == {None}
 
 
+def test_of_a_fresh_node_it_is_told_what_comes_first(node, shop, bare_python):
+    node.minion.python = str(bare_python)
+    node.minion.hold(shop)
+    node.minion.told("saltutil.sync_all")
+    foretold = node.minion.told("state.apply", "postgresql.client", "test=True")
+    assert {state["result"] for state in foretold.values()} == {None}
+    del shop["clusters"]
+    node.minion.hold(shop)
+    wrong = node.minion.told("state.apply", "postgresql.client", "test=True")
+    results = {state["__id__"]: (state["result"], state["comment"]) for state in wrong.values()}
+    assert results["pgbouncer passwords"][0] is results["postgresql.client configured"][0] is False
+    assert "postgresql:clusters" in results["pgbouncer passwords"][1]
+
+
 def test_another_nodes_password_is_refused(running, shop, make_node):
     other = make_node("app-2")
     other.converge(shop)
