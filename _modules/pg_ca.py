@@ -97,6 +97,4 @@ def _authorities(root):
 
 def _said():
     """What nodes said in the mine, of this CA."""
-    own, said = __grains__["id"], __salt__["mine.get"]("*", MINE)
-    trusts = {minion: word["trusts"][own] for minion, word in said.items() if own in word["trusts"]}
-    return Said(trusts, {minion: word["served"] for minion, word in said.items()})
+    return Said.of(__grains__["id"], __salt__["mine.get"]("*", MINE))

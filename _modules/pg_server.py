@@ -22,7 +22,7 @@ import pgpillar
 
 pgpillar.make_way_for_new_code()
 
-from pgpillar import certificates, certification, driver  # noqa: E402
+from pgpillar import certificates, certification, driver, trust  # noqa: E402
 from pgpillar.files import Guard  # noqa: E402
 from pgpillar.model import Endpoint, Trouble, told_as  # noqa: E402
 from pgpillar.paths import Paths  # noqa: E402
@@ -275,7 +275,7 @@ def certify(root="", user="postgres"):
         return changes
 
 
-def why_uncertified(root="", user="postgres"):
+def why_uncertified(root=""):
     """
     Why this server cannot serve today with the certificate it has; nothing, where it can.
 
@@ -286,7 +286,7 @@ def why_uncertified(root="", user="postgres"):
         salt postgresql-primary pg_server.why_uncertified
     """
     with told_as(CommandExecutionError):
-        return _certification(root, user).why_useless()
+        return certification.why_useless(Path(Paths(root).server_certificate))
 
 
 def _certification(root, user):
@@ -306,8 +306,9 @@ def _own_cluster():
 
 def _signer(root):
     """Who signs now, by the CA's word; nothing, where it has said nothing."""
-    said = __salt__["pg_trust.word_of"](_own_cluster()["ca_server"], root)
-    return next(iter(certificates.in_pem(said.get("signs", ""))), None)
+    authority = _own_cluster()["ca_server"]
+    said = trust.said(authority, __salt__["pg_trust.word_of"](authority, root), "signs")
+    return next(iter(certificates.in_pem(said)), None)
 
 
 def _sign(public_key):

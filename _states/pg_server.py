@@ -76,7 +76,7 @@ def certified(name, root="", user="postgres"):
             __salt__["pg_server.certify"](root, user)
         left, now = __salt__["pg_server.plan_certificate"](root, user), _served_until(root)
     except CommandExecutionError as error:
-        return _not_certified(ret, str(error), root, user)
+        return _not_certified(ret, str(error), root)
     if left:
         return {
             **ret,
@@ -86,8 +86,8 @@ def certified(name, root="", user="postgres"):
     return {**ret, "changes": changes, "comment": now}
 
 
-def _not_certified(ret, why, root, user):
-    if useless := __salt__["pg_server.why_uncertified"](root, user):
+def _not_certified(ret, why, root):
+    if useless := __salt__["pg_server.why_uncertified"](root):
         return {**ret, "result": False, "comment": f"there is no certificate to serve, {useless}: {why}"}
     return {**ret, "comment": _served_until(root), "warnings": [f"a new certificate is due: {why}"]}
 

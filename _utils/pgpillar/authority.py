@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,27 @@ class Said(NamedTuple):
 
     trusts: Mapping[str, Sequence[str]]  # by minion: the keys that it trusts
     served: Mapping[str, str | None]  # by minion: the key that signed the certificate it serves
+    garbled: Collection[str] = ()  # the minions whose word is of another form
+
+    @classmethod
+    def of(cls, minion: str, words: Mapping[str, object]) -> Said:
+        """By what is in the mine: the word of each node, of the CA on this minion."""
+        clear = {node: word for node, word in words.items() if _is_word(word)}
+        trusts = {node: word["trusts"][minion] for node, word in clear.items() if minion in word["trusts"]}
+        served = {node: word["served"] for node, word in clear.items()}
+        return cls(trusts, served, words.keys() - clear.keys())
+
+
+def _is_word(word: object) -> bool:
+    """Whether this is what ``pg_trust.announce`` gives."""
+    if not (isinstance(word, Mapping) and isinstance(word.get("trusts"), Mapping)):
+        return False
+    keys = word["trusts"].values()
+    return isinstance(word.get("served", 0), str | None) and all(map(_are_keys, keys))
+
+
+def _are_keys(keys: object) -> bool:
+    return isinstance(keys, list) and all(isinstance(key, str) for key in keys)
 
 
 class Authorities:
@@ -59,10 +80,13 @@ class Authorities:
         return self.link.readlink().name if self.link.is_symlink() else None
 
     def _hindrances(self, said: Said) -> Iterator[str]:
-        first = self.wanted[0]
-        if self.signs() not in (None, first):
+        first, leaving = self.wanted[0], self._leaving()
+        another_signs = self.signs() not in (None, first)
+        if another_signs:
             yield from self._without_trust(said, first)
-        for name in self._leaving():
+        for minion in sorted(said.garbled) if another_signs or leaving else ():
+            yield f"- what {minion} said in the mine is of another form; {_remedy(minion)}"
+        for name in leaving:
             key = _key(self._texts()[name])
             for minion in sorted(minion for minion, signer in said.served.items() if signer == key):
                 yield f"- {minion} has a certificate from {name} still; {_remedy(minion)}"

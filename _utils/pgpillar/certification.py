@@ -39,11 +39,12 @@ class Certification:
             raise Trouble(f"what the CA signed is not put in place: {fault}; {_advice(fault)}")
         files.write(self.path, pair, self.guard)
 
-    def why_useless(self) -> str | None:
-        """Why what is there cannot serve on, where no other can be had."""
-        if not self.path.exists():
-            return "there was none before"
-        return certificates.why_useless(files.read(self.path), datetime.now(UTC))
+
+def why_useless(path: Path) -> str | None:
+    """Why what is there cannot serve on, where no other can be had."""
+    if not path.exists():
+        return "there was none before"
+    return certificates.why_useless(files.read(path), datetime.now(UTC))
 
 
 def read(path: Path) -> Certificate:

@@ -103,12 +103,13 @@ def successor(minion: str, own: Standing, announced: Mapping[str, Mapping]) -> s
     return later[0] if later else None
 
 
-def _is_primary(said: Mapping) -> bool:
-    return said.get("in_recovery") is False
+def _is_primary(said: object) -> bool:
+    return isinstance(said, Mapping) and said.get("in_recovery") is False
 
 
 def _is_later(said: Mapping, own: Standing) -> bool:
-    return said.get("system") == own.system and said.get("timeline", 0) > own.timeline
+    timeline = said.get("timeline")
+    return said.get("system") == own.system and isinstance(timeline, int) and timeline > own.timeline
 
 
 # What people are told

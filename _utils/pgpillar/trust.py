@@ -62,10 +62,15 @@ class Trust:
         return {path: text for path, text in said.items() if text}
 
     def _said(self, authority: str) -> str:
-        text = self.ask(authority).get("trusted", "")
-        if text and not certificates.in_pem(text):
-            raise Trouble(f"what {authority} said of its CA in the mine is no certificate; who said it?")
+        return said(authority, self.ask(authority), "trusted")
+
+
+def said(authority: str, word: object, part: str) -> str:
+    """A part of the word of a CA, which is certificates; nothing, where it said nothing."""
+    text = word.get(part, "") if isinstance(word, Mapping) else None
+    if text == "" or (isinstance(text, str) and certificates.in_pem(text)):
         return text
+    raise Trouble(f"what {authority} said of its CA in the mine is no certificate; who said it?")
 
 
 def _ca_file(name: str, cluster: Mapping) -> Path:

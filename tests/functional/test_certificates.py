@@ -206,6 +206,28 @@ def test_the_certificate_that_a_server_shows_is_read_from_the_wire(server):
     assert certificates.is_signed_by(shown, certificates.in_pem(server.ca_pem)[0])
 
 
+def test_a_node_that_says_nonsense_in_the_mine_is_told_in_a_sentence(certified):
+    certified.tree["authorities"] = ["ca-1", "ca-2"]
+    certified.apply(["tls.ca", "tls.trust"])
+    certified.minion._caller.cmd("data.update", "mine_cache", {"pgpillar_trust": ["nonsense"]})
+    certified.tree["authorities"] = ["ca-2", "ca-1"]
+    told = failure(certified.minion.returned("tls.ca", certified.tree))
+    assert f"- what {ME} said in the mine is of another form; run: salt {ME} state.highstate" in told
+
+
+def failure(returned):
+    """The comment of the one state that ran and failed."""
+    (comment,) = [one["comment"] for one in returned.values() if one["result"] is False]
+    return comment
+
+
+def test_a_server_whose_cluster_names_no_ca_keeps_its_certificate_with_a_warning(certified):
+    certified.tree["clusters"]["main"]["ca_server"] = None
+    returned = certified.certify()
+    assert (returned["result"], returned["changes"]) == (True, {})
+    assert "no CA signs for this server; name its minion" in returned["warnings"][0]
+
+
 def test_a_cluster_that_does_not_say_where_its_ca_is_to_be_is_refused(host):
     host.tree["clusters"]["main"]["ca_file"] = None
     (state,) = host.minion.returned("tls.trust", host.tree).values()

@@ -88,6 +88,33 @@ def test_none_goes_that_a_server_has_its_certificate_from(tmp_path, made, step):
     assert len(trusted(tmp_path)) == 2
 
 
+TRUSTED = {"trusts": {"ca": ["key"]}, "served": None}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "nonsense",
+        ["trusts"],
+        None,
+        {"served": None},
+        {"trusts": ["ca"], "served": None},
+        {"trusts": {"ca": "key"}, "served": None},
+        {"trusts": {"ca": [["key"]]}, "served": None},
+        {"trusts": {"ca": ["key"]}},
+        {"trusts": {"ca": ["key"]}, "served": ["key"]},
+    ],
+)
+def test_a_node_that_says_nonsense_is_not_believed_and_has_to_be_mended_first(made, step, word):
+    heard = Said.of("ca", {"app-1": word, "app-2": TRUSTED, "app-3": {"trusts": {}, "served": "other"}})
+    assert heard == Said({"app-2": ["key"]}, {"app-2": None, "app-3": "other"}, {"app-1"})
+    step("ca-1", said=heard)
+    step("ca-1", "ca-2", said=heard)
+    for wanted in (["ca-2", "ca-1"], ["ca-1"]):
+        told = refused(step, *wanted, said=heard._replace(trusts={"app-2": list(made.values())}))
+        assert "- what app-1 said in the mine is of another form; run: salt app-1 state.highstate" in told
+
+
 def test_all_in_one_step_is_refused_and_leaves_everything(tmp_path, made, step):
     step("ca-1")
     refused(step, "ca-2", said=said(made, {"app-1": ["ca-1"]}, {"db-1": "ca-1"}))

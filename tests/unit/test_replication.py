@@ -80,6 +80,8 @@ PROMOTED = {"in_recovery": False, "timeline": 2, "system": "7"}
         (OWN, {"db-2": {**PROMOTED, "timeline": 1}}, None),
         (OWN, {"db-2": {**PROMOTED, "system": "8"}}, None),
         (OWN, {"db-2": {"in_recovery": False}}, None),
+        (OWN, {"db-2": {**PROMOTED, "timeline": "2"}}, None),
+        (OWN, {"db-1": "nonsense", "db-2": ["nonsense"]}, None),
         (OWN._replace(in_recovery=True), {"db-2": PROMOTED}, None),
         # Somebody promoted db-2 by hand, to look at it: there are two primaries, and nobody chooses
         (OWN, {"db-1": {"in_recovery": False, "timeline": 1, "system": "7"}, "db-2": PROMOTED}, None),

@@ -59,7 +59,10 @@ def test_what_a_ca_said_is_kept_and_its_silence_changes_nothing(node):
     assert (silent.changes(), silent.unheard(), silent.missing()) == ({}, ["ca"], [])
 
 
-def test_what_is_no_certificate_is_not_believed(node):
-    trust, _ = node(word={"trusted": "nonsense"}, file=OLD)
-    with pytest.raises(Trouble, match="is no certificate"):
+@pytest.mark.parametrize(
+    "word", [{"trusted": "nonsense"}, {"trusted": [OLD]}, {"trusted": None}, {"trusted": 7}, [OLD], OLD, 7]
+)
+def test_what_is_no_certificate_is_not_believed(node, word):
+    trust, _ = node(word=word, file=OLD)
+    with pytest.raises(Trouble, match="what ca said of its CA in the mine is no certificate"):
         trust.changes()
