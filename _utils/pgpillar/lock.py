@@ -19,3 +19,23 @@ def held(path: str | Path) -> Iterator[None]:
         yield
     finally:
         os.close(number)
+
+
+@contextmanager
+def kept(path: str | Path) -> Iterator[int]:
+    """The same on what is there already, which nobody else holds; whoever inherits it holds it as well."""
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield number
+    finally:
+        os.close(number)
+
+
+def is_free(path: str | Path) -> bool:
+    """Whether nobody holds a lock on what is there."""
+    try:
+        with kept(path):
+            return True
+    except BlockingIOError:
+        return False

@@ -93,6 +93,8 @@ class Return:
         if self.home.torn.exists():
             raise ServerError(replication.TORN)
         theirs, ours = self._insist_on_kinship()
+        if not self.replica.changes() and Live(self.home).is_streaming():
+            return {"rewound": False, "given_up": 0, "unchanged": f"it follows {self.primary} already"}
         stop(self.home)
         self._recover()
         end = replication.end_of(ours.timeline, self.primary.history(theirs.timeline))
@@ -113,16 +115,17 @@ class Return:
         if self.home.has_data and not self.home.torn.exists():
             self._insist_on_kinship()
         was_primary = self.home.has_data and not self.home.is_replica
+        self.replica.make_room()
         self.replica.prepare()
         live = Live(self.home)
         if live.is_up and live.is_streaming():  # it holds the slot that the copy takes
             stop(self.home)
-        self.replica.copy()
-        stop(self.home)
         aside = self.home.data.with_name(f"{self.home.data.name}.until-{datetime.now(UTC):%Y-%m-%d-%H%M%S}")
-        if self.home.has_data:
-            self.home.data.rename(aside)
-        self.replica.put_in_place()
+        with self.replica.copied():
+            stop(self.home)
+            if self.home.has_data:
+                self.home.data.rename(aside)
+            self.replica.put_in_place()
         self.home.torn.unlink(missing_ok=True)
         if aside.exists() and not was_primary:
             files.remove(aside)

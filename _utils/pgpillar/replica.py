@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
 
-from pgpillar import files
+from pgpillar import files, lock
 from pgpillar.connect import explained, gateway
 from pgpillar.files import Guard
 from pgpillar.model import Trouble
 from pgpillar.replication import Following, Standing
 from pgpillar.server import Server
 from pgpillar.standing import SLOT
-from pgpillar.upkeep import LOCALE, PRIVATE, Home, ServerError, Upkeep, ask, run_as_server, wait_until
+from pgpillar.upkeep import LOCALE, PRIVATE, USER, Home, ServerError, Upkeep, ask, run_as_server, wait_until
 from pgpillar.vitals import SERVER
 
 GOES_ON = "a copy that was cut off goes on by itself; let it end, or end pg_basebackup on this machine"
@@ -63,20 +65,34 @@ class Replica(Upkeep):
 
     def _make(self) -> None:
         if not self.home.has_data:
-            self.copy()
-            self.put_in_place()
+            with self.copied():
+                self.put_in_place()
         if not self.home.has_settings:
             adopt(self.home)
 
-    def copy(self) -> None:
-        """The primary's data, beside the place that they get once they are whole."""
+    def make_room(self) -> None:
+        """Take away a copy that was cut off; whatever else stands in its place is left, and told."""
+        coming = self.home.coming
+        if self.home.left_a_copy:
+            files.remove(coming)
+        if coming.exists():
+            raise ServerError(f"{coming} is being written, or a server ran in it: {GOES_ON}, or move it away")
+
+    @contextmanager
+    def copied(self) -> Iterator[None]:
+        """The primary's data, beside the place that they get within the block, now that they are whole."""
+        self.make_room()
         self.primary.renew()
-        if self.home.coming.exists():
-            files.remove(self.home.coming)
-        slot = f"--slot={self.primary.following.slot}"
-        where = f"--pgdata={self.home.coming}"
+        files.make_directory(self.home.coming, Guard(0o700, USER))
+        with lock.kept(self.home.coming) as held:
+            self._copy(held)
+            yield
+
+    def _copy(self, held: int) -> None:
+        slot, where = f"--slot={self.primary.following.slot}", f"--pgdata={self.home.coming}"
         source = f"--dbname={self.primary.following.conninfo}"
-        run_as_server(self.home.version, "pg_basebackup", source, where, slot, "--checkpoint=fast")
+        words = (source, where, slot, "--checkpoint=fast")
+        run_as_server(self.home.version, "pg_basebackup", *words, keeps=[held])
         files.write(self.home.coming / self.home.signal.name, "", PRIVATE)
 
     def put_in_place(self) -> None:

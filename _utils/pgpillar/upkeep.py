@@ -9,14 +9,14 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg2
 from cryptography.x509 import Certificate
 
-from pgpillar import certification, files, handshake, server
+from pgpillar import certification, files, handshake, lock, server
 from pgpillar.connect import explained, gateway
 from pgpillar.files import Guard
 from pgpillar.model import Endpoint, Trouble
@@ -74,6 +74,12 @@ class Home:
     def is_replica(self) -> bool:
         return self.signal.exists()
 
+    @property
+    def left_a_copy(self) -> bool:
+        """Whether a copy was cut off: nobody makes it any more, and no server ever ran in it."""
+        has_run = (self.coming / "postmaster.opts").exists()
+        return self.coming.is_dir() and not has_run and lock.is_free(self.coming)
+
     def conninfo(self) -> str | None:
         """How it follows another, if it was told."""
         return server.settings_in(_text(self.conf)).get("primary_conninfo")
@@ -124,9 +130,10 @@ class Upkeep:
         }
 
     def _leftovers(self) -> list[Path]:
-        """What a primary has no use for, since it follows nobody."""
+        """A copy that was cut off, and what a primary has no use for, since it follows nobody."""
         places = (Path(Paths().replication_passfile), Path(Paths().replication_ca))
-        return [path for path in places if path not in self.texts and path.exists()]
+        copies = [self.home.coming] if self.home.left_a_copy else []
+        return copies + [path for path in places if path not in self.texts and path.exists()]
 
     def _beginning(self) -> str:
         return "new"
@@ -306,13 +313,20 @@ def ask(endpoint: Endpoint, query: str, *values: str) -> list[dict]:
         return [dict(zip(names, row, strict=True)) for row in (cursor.fetchall() if names else ())]
 
 
-def as_server(version: str, program: str, *arguments: str | Path) -> subprocess.CompletedProcess:
-    """Run one of PostgreSQL's programs as its system user. Nothing that it started goes on after it."""
+def as_server(
+    version: str, program: str, *arguments: str | Path, keeps: Iterable[int] = ()
+) -> subprocess.CompletedProcess:
+    """Run one of PostgreSQL's programs as its system user. Nothing that it started goes on after it.
+
+    ``keeps``: the locks that it is to hold as well, should this process end before it.
+    """
     account = pwd.getpwnam(USER)
     who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], "start_new_session": True}
     command = [PROGRAMS / version / "bin" / program, *arguments]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:  # a pipe waits for all
-        running = subprocess.Popen(command, stdout=out, stderr=err, cwd="/", env={"LC_ALL": "C.UTF-8"}, **who)
+        running = subprocess.Popen(
+            command, stdout=out, stderr=err, cwd="/", env={"LC_ALL": "C.UTF-8"}, pass_fds=keeps, **who
+        )
         try:
             running.wait()
         finally:
@@ -322,9 +336,9 @@ def as_server(version: str, program: str, *arguments: str | Path) -> subprocess.
     return subprocess.CompletedProcess(command, running.returncode, *said)
 
 
-def run_as_server(version: str, program: str, *arguments: str | Path) -> str:
+def run_as_server(version: str, program: str, *arguments: str | Path, keeps: Iterable[int] = ()) -> str:
     """The same, for one that is not to fail."""
-    return _told(as_server(version, program, *arguments), program)
+    return _told(as_server(version, program, *arguments, keeps=keeps), program)
 
 
 def _text(path: Path) -> str:

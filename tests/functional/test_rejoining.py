@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pgpillar import replication, server
+from pgpillar import lock, replication, server, upkeep
 from pgpillar.paths import Paths
 from pgpillar.pillar import PillarError
 from pgpillar.upkeep import ServerError, Upkeep
+from tests.functional.conftest import HOST
 from tests.functional.leaks import PLANTED, Sampler, forms, found, is_open, plant
 from tests.functional.machine import PASSWORD, USER, cut, machines
 
@@ -54,11 +55,54 @@ def test_the_old_data_stay_until_new_ones_are_whole(machine):
     with cut("pg_basebackup", machine.home.coming / "base"), pytest.raises(ServerError, match="SIGKILL"):
         machine.returning().rebuild()
     assert machine.fault().startswith("it is down; highstate starts it")
+    assert machine.replica().changes()["files"][str(machine.home.coming)] == "gone"
     machine.replica().run()
+    assert not machine.home.coming.exists()
     assert rows(machine) == ["on both"]
     assert machine.returning().rebuild() == {"kept": None}
     assert machine.fault() is None
     assert {path.name for path in machine.home.data.parent.iterdir()} == {"main"}
+
+
+def test_a_copy_that_somebody_makes_or_a_server_ran_in_is_left(machine):
+    coming = machine.home.coming
+    coming.mkdir()
+    with lock.kept(coming):
+        assert machine.replica().changes() == {}
+    (coming / "postmaster.opts").touch()
+    assert machine.replica().changes() == {}
+    with pytest.raises(ServerError, match="is being written, or a server ran in it"):
+        machine.returning().rebuild()
+    (coming / "postmaster.opts").unlink()
+    assert machine.replica().changes()["files"] == {str(coming): "gone"}
+    machine.replica().run()
+    assert machine.replica().changes() == {}
+
+
+def test_the_program_that_writes_a_copy_holds_it_too(machine):
+    machine.home.coming.mkdir()
+    with lock.kept(machine.home.coming) as held:
+        look = (
+            "--host=/var/run/postgresql",
+            f"--port={machine.port}",
+            "-c",
+            rf"\! readlink /proc/self/fd/{held}",
+        )
+        said = upkeep.run_as_server(machine.home.version, "psql", *look, keeps=[held])
+    assert said.strip() == str(machine.home.coming)
+    machine.home.coming.rmdir()
+
+
+def test_one_that_follows_is_left_as_it_is_and_that_is_said(machine):
+    note = upkeep.Live(machine.home).note
+    before = note.read_text()
+    told = machine.returning().rejoin(discard=False)
+    assert told == {
+        "rewound": False,
+        "given_up": 0,
+        "unchanged": f"it follows {HOST} (127.0.0.1) already",
+    }
+    assert note.read_text() == before, "it was restarted"
 
 
 def test_what_was_committed_alone_is_told_before_it_is_given_up(machine):
