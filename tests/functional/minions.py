@@ -93,7 +93,11 @@ class Minion:
 
     def returned(self, name, tree, test=False):
         """Apply any states with ``tree`` as their pillar, and return all that they returned."""
-        return self._caller.cmd("state.sls", name, pillar={"postgresql": tree}, test=test)
+        return self.call("state.sls", name, tree=tree, test=test)
+
+    def call(self, function, *arguments, tree, **options):
+        """Call any function of states with ``tree`` as its pillar."""
+        return self._caller.cmd(function, *arguments, pillar={"postgresql": tree}, **options)
 
     # As people do
 

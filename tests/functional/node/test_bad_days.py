@@ -13,7 +13,7 @@ from pgpillar import package, pgbouncer, scram, trial
 from pgpillar.bouncer import Console
 from pgpillar.connect import ClusterError
 from pgpillar.pgbouncer import INI, USERLIST
-from tests.functional.minions import restarted
+from tests.functional.minions import Minion, restarted
 from tests.functional.node.conftest import USER
 
 
@@ -178,6 +178,33 @@ def test_a_bouncer_that_was_killed_comes_back_with_what_is_wanted(running, with_
     running.converge(with_wiki)
     running.start()
     assert running.query("select 1", "wiki", "wiki") == [(1,)]
+
+
+WRONG = {
+    "a password": lambda tree, server: tree["users"]["wiki"].update(password="not the one"),
+    "a server": lambda tree, server: server.stop(),
+    "a cluster": lambda tree, server: tree.pop("clusters"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_bouncer_that_was_killed_serves_the_old_files_where_pillar_is_wrong(
+    running, with_wiki, cluster, wrong
+):
+    running.stop()
+    WRONG[wrong](with_wiki, cluster.server)
+    assert running.apply(with_wiki)["pgbouncer.configured"]["result"] is False
+    running.start()
+    cluster.server.start()
+    assert running.query("select 1") == [(1,)]
+
+
+def test_pgbouncer_is_started_after_its_pools_and_whatever_became_of_them(node, shop):
+    whole = Minion(node.root / "whole", id=node.name)
+    chunks = whole.call("state.show_low_sls", "pgbouncer", tree=shop)
+    order = [f"{chunk['state']}.{chunk['fun']}" for chunk in chunks]
+    assert order.index("pgbouncer.configured") < order.index("service.running")
+    assert not chunks[order.index("service.running")].keys() & {"require", "watch", "onchanges", "listen"}
 
 
 def test_a_reload_that_does_not_take_is_taken_back(running, shop, with_wiki, tmp_path):
