@@ -188,3 +188,23 @@ def with_wiki(shop, cluster):
     tree = copy.deepcopy(shop)
     tree["users"]["wiki"] = {"password": cluster.passwords["wiki"]}
     return tree
+
+
+@pytest.fixture
+def certify(cluster):
+    """Let the server show other certificates during the test."""
+    yield cluster.server.certify
+    cluster.server.certify()
+
+
+@pytest.fixture
+def two_clusters(shop, neighbour):
+    """The pillar of a node whose users have their databases on two clusters, each with a CA of its own."""
+    neighbour.converge(databases={"wiki": "wiki"}, users={"wiki": {}})
+    other = {"host": "127.0.0.1", "port": neighbour.server.port, "ca": neighbour.server.ca_pem}
+    tree = copy.deepcopy(shop)
+    tree["clusters"]["other"] = other
+    tree["databases"]["shop"]["cluster"] = "main"
+    tree["databases"]["wiki"] = {"owner": "wiki", "cluster": "other"}
+    tree["users"]["wiki"] = {"password": neighbour.passwords["wiki"]}
+    return tree

@@ -91,13 +91,6 @@ def test_old_and_new_authority_may_stand_together(calm, shop, tmp_path):
     calm.converge(shop)
 
 
-@pytest.fixture
-def certify(cluster):
-    """Let the server show other certificates during the test."""
-    yield cluster.server.certify
-    cluster.server.certify()
-
-
 def test_a_hosted_server_changes_its_ca_under_clients_at_work(calm, shop, certify, tmp_path):
     new = tls.authority(tmp_path)
     shop["clusters"]["main"]["ca"] += new.cert_pem.bytes().decode()
@@ -132,23 +125,13 @@ def test_nothing_changes_while_the_server_is_down(running, with_wiki, cluster):
     running.converge(with_wiki)
 
 
-def test_a_pool_of_another_cluster_notices_nothing_of_a_server_that_is_down(
-    running, shop, cluster, neighbour
-):
-    neighbour.converge(databases={"wiki": "wiki"}, users={"wiki": {}})
-    where = {"host": "127.0.0.1", "port": neighbour.server.port, "ca": neighbour.server.ca_pem}
-    shop["clusters"]["other"] = where
-    shop["databases"] = {
-        name: {"cluster": at, **({"owner": one} if isinstance(one, str) else one)}
-        for (name, one), at in zip(sorted(shop["databases"].items()), ("main", "other"), strict=True)
-    }
-    shop["users"]["wiki"] = {"password": neighbour.passwords["wiki"]}
-    running.converge(shop)
+def test_a_pool_of_another_cluster_notices_nothing_of_a_server_that_is_down(running, two_clusters, cluster):
+    running.converge(two_clusters)
     with running.steady_client("wiki", "wiki") as errors:
         cluster.server.stop()
-        assert running.converge(shop) == {}
-        shop["users"]["shop_app"]["password"] = "another"
-        assert "pool 'shop'" in running.refused(shop)
+        assert running.converge(two_clusters) == {}
+        two_clusters["users"]["shop_app"]["password"] = "another"
+        assert "pool 'shop'" in running.refused(two_clusters)
         cluster.server.start()
     assert errors == []
 

@@ -80,6 +80,7 @@ def lets_in(node):
         return False
 
 
+MORE = {"shop_more": {"database": "shop", "user": "shop_app"}}
 TOLD = {
     an_expired_user: "or has its valid_until passed?",
     a_certificate_for_another_name: "host in pillar must be a name that the certificate holds",
@@ -93,6 +94,24 @@ def test_a_new_pool_is_refused_with_the_reason(node, shop, cluster, tmp_path, sp
     with spoil(cluster, tmp_path):
         assert TOLD[spoil] in node.refused(shop)
     node.converge(shop)
+
+
+def test_a_ca_vouches_for_servers_of_another_cluster_to_running_pools_alone(
+    node, two_clusters, certify, neighbour, monkeypatch
+):
+    two_clusters["users"]["shop_app"]["direct"] = True
+    node.converge(two_clusters)
+    node.start()
+    monkeypatch.setenv("PGSERVICEFILE", f"{node.paths.clients}/shop_app/pg_service.conf")
+    psycopg2.connect(service="shop-direct").close()
+    certify(authority=neighbour.server.authority)
+    node.console.ask("RECONNECT")
+    assert node.query("select 1") == [(1,)], "pgbouncer has one bundle for all its servers"
+    with pytest.raises(psycopg2.OperationalError, match="certificate verify failed"):
+        psycopg2.connect(service="shop-direct")
+    assert TOLD[another_authority] in node.refused({**two_clusters, "pools": MORE})
+    certify()
+    node.converge({**two_clusters, "pools": MORE})
 
 
 def test_the_server_refuses_plain_text_too(cluster, shop):
