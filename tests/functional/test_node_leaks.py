@@ -79,15 +79,21 @@ def history(servers, default_major, tmp_path_factory):
         node.minion = Minion(node.root / "minion", **options)
         server.query("create extension if not exists pg_stat_statements; select pg_stat_statements_reset()")
         history = History(Cluster(server), node, scratch)
-        with Sampler(lambda: open_files(node.root)) as history.sampler:
+        of_others = passing()
+        with Sampler(lambda: open_files(node.root, passing() - of_others)) as history.sampler:
             plant(node.root / "etc" / "planted")
             _converge_rotate_and_fail(history)
         yield history
 
 
-def open_files(root):
-    """What anybody can read of the node, and of what is there for a moment only."""
-    places = [root / "etc", root / "var", *Path("/tmp").glob("pgpillar-*")]
+def passing():
+    """The places of what is there for a moment only."""
+    return set(Path("/tmp").glob("pgpillar-*"))
+
+
+def open_files(root, more):
+    """What anybody can read of the node, and of more places."""
+    places = [root / "etc", root / "var", *more]
     return [path for place in places if is_open(place) for path in place.rglob("*") if is_open(path)]
 
 
