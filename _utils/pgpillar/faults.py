@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
+from pgpillar.replication import slot_of
 from pgpillar.text import counted
 
 Told = Mapping[str, object]
@@ -13,6 +14,7 @@ NONSENSE = "what it says is of another form"  # as that of older modules
 SOON = 14  # days before its end at which a certificate should long have been renewed
 PATIENCE = 5  # seconds that a client may wait for a pool
 DISTANCE = 60  # seconds that a replica may be behind
+RENEWAL = "pg_server.plan_certificate"
 
 
 def trouble(told: object) -> str | None:
@@ -64,11 +66,28 @@ def _wrong_with_cluster(name: str, cluster: Told) -> Iterator[tuple[str, str]]:
         yield name, f"has more than one primary: {' and '.join(cluster['primaries'])}; stop all but one"
     if cluster["servers"] and not cluster["primaries"]:
         yield name, "no server of it that answers is the primary"
+    known = {slot_of(minion) for minion in _faulty(cluster)}
     for minion, server in cluster["servers"].items():
-        for tell in (_failing, _ending, _useless_slots):
-            yield from ((minion, what) for what in tell(server))
-    for minion, told in cluster["admins"].items():
+        for what in (*_failing(server), *_ending(server), *_useless_slots(server, known)):
+            yield minion, what
+    for minion, told in _admins(cluster).items():
         yield from ((minion, what) for what in _troubles(told))
+
+
+def _faulty(cluster: Told) -> set[str]:
+    return {minion for minion, server in cluster["servers"].items() if _fault(server)}
+
+
+def _admins(cluster: Told) -> dict[str, Told]:
+    """But for those whose own server is at fault, since that is why they see what they see."""
+    faulty = _faulty(cluster)
+    return {minion: told for minion, told in cluster["admins"].items() if minion not in faulty}
+
+
+def _fault(server: Told) -> str | None:
+    """What is the matter with a server as a whole, and goes before what follows from it."""
+    fault = server.get("fault")
+    return fault if isinstance(fault, str) else trouble(server["standing"])
 
 
 def _troubles(told: Told) -> Iterator[str]:
@@ -77,9 +96,7 @@ def _troubles(told: Told) -> Iterator[str]:
 
 
 def _failing(server: Told) -> Iterator[str]:
-    """What the server itself knows to be its fault tells the remedy, and goes before what follows from it."""
-    fault = server.get("fault")
-    yield from [fault] if isinstance(fault, str) else (*_troubles(server), *_lagging(server))
+    yield from [_fault(server)] if _fault(server) else (*_troubles(server), *_lagging(server))
 
 
 def _ending(server: Told) -> Iterator[str]:
@@ -97,8 +114,11 @@ def _lagging(server: Told) -> Iterator[str]:
         yield f"is {behind['seconds']:.0f} s behind its primary"
 
 
-def _useless_slots(server: Told) -> Iterator[str]:
+def _useless_slots(server: Told, known: Container[str]) -> Iterator[str]:
+    """Those that nobody uses. Of the known it is told why, in another place."""
     for slot in server["standing"].get("slots", ()):
+        if slot["name"] in known:
+            continue
         if slot["wal_status"] in ("unreserved", "lost"):
             yield f"slot {slot['name']}: the log that its replica needs is gone; build that replica anew"
         elif not slot["active"]:
@@ -113,21 +133,25 @@ def _crowded(pools: Told) -> Iterator[str]:
 
 def to_do(found: Told) -> Iterator[tuple[str, str]]:
     for cluster in found["clusters"].values():
-        for minion, server in cluster["servers"].items():
-            if waits := () if trouble(server.get("waits")) else server.get("waits"):
-                told = f"{', '.join(waits)}: in force after a restart; postgresql:server:restart allows it"
-                yield minion, told
-            yield from _drifted(minion, server)
-        for minion, told in cluster["admins"].items():
-            yield from _drifted(minion, told)
+        for minion in sorted(cluster["servers"].keys() - _faulty(cluster)):
+            server = cluster["servers"][minion]
+            yield from ((minion, what) for what in (*_waiting(server), *_drifted(minion, server)))
+        for minion, told in _admins(cluster).items():
+            yield from ((minion, what) for what in _drifted(minion, told))
     for minion, node in found["nodes"].items():
-        yield from _drifted(minion, node)
+        yield from ((minion, what) for what in _drifted(minion, node))
 
 
-def _drifted(minion: str, told: Told) -> Iterator[tuple[str, str]]:
+def _waiting(server: Told) -> Iterator[str]:
+    if waits := () if trouble(server.get("waits")) else server.get("waits"):
+        yield f"{', '.join(waits)}: in force after a restart; postgresql:server:restart allows it"
+
+
+def _drifted(minion: str, told: Told) -> Iterator[str]:
+    told_already = {RENEWAL} if [*_ending(told)] else ()
     for plan, changes in told.get("drift", {}).items():
-        if not trouble(changes) and changes:
-            yield minion, f"is not as pillar says; salt {minion} {plan} tells what a highstate would change"
+        if not trouble(changes) and changes and plan not in told_already:
+            yield f"is not as pillar says; salt {minion} {plan} tells what a highstate would change"
 
 
 def size(count: int | None) -> str:

@@ -45,12 +45,19 @@ def painted(mark: str, line: str, coloured: bool) -> str:
 
 
 def _sentences(mark: str, told: Mapping[str, Iterable[str]], width: int, coloured: bool) -> Iterator[str]:
+    """Each once, with all whom it is about."""
+    for what, names in _by_sentence(told).items():
+        sentence = visible(f"{mark} {', '.join(names)}: {what}")
+        lines = textwrap.wrap(sentence, width, subsequent_indent="  ", **UNBROKEN)
+        yield from (painted(mark, line, coloured) for line in lines)
+
+
+def _by_sentence(told: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for name, sentences in told.items():
         for what in sentences:
-            lines = textwrap.wrap(
-                visible(f"{mark} {name}: {what}"), width, subsequent_indent="  ", **UNBROKEN
-            )
-            yield from (painted(mark, line, coloured) for line in lines)
+            found.setdefault(what, []).append(name)
+    return found
 
 
 UNBROKEN = {"break_on_hyphens": False}
@@ -164,9 +171,10 @@ def _leading(pools: Told) -> str:
 def _drift(*drifts: Mapping[str, object]) -> str:
     """What a highstate would do."""
     plans = [plan for drift in drifts for plan in drift.values()]
+    known = counted(sum(plan for plan in plans if not trouble(plan)), "change")
     if any(map(trouble, plans)):
-        return "cannot tell"
-    return counted(sum(plans), "change") or "nothing" if plans else ""
+        return f"at least {known}" if known else "cannot tell"
+    return known or "nothing" if plans else ""
 
 
 # Tables

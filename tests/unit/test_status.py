@@ -189,6 +189,49 @@ def test_what_is_wrong_is_told(answers, spoil, where, what):
     assert f"✗ {where}: {what}" in screen.drawn(told, 200, False)
 
 
+DOWN = "it is down; highstate starts it, or see its log"
+REFUSED = {"trouble": "cannot connect to /run/postgresql:5432: is it running?"}
+
+
+def stop_the_replica(answers):
+    """As all its functions tell it, and its primary."""
+    there = {
+        "standing": REFUSED,
+        "fault": DOWN,
+        "drift": {"pg_server.plan": 1, "pg_server.unannounced": REFUSED},
+    }
+    answers["db-2"]["server"] |= there
+    answers["db-2"]["clusters"] = {"main": {"drift": {"pg_access.plan": REFUSED}}}
+    slot = {"name": "pgpillar_db_2", "active": False, "wal_status": "reserved", "kept_bytes": 56}
+    answers["db-1"]["server"]["standing"] |= {"replicas": [], "slots": [slot]}
+
+
+def test_a_server_that_is_down_is_told_once(answers):
+    stop_the_replica(answers)
+    told = found(answers)
+    assert (told["wrong"], told["to_do"]) == ({"db-2": [DOWN]}, {})
+    assert re.search(r"✗ +db-2 .* at least 1 change$", screen.drawn(told, 120, False), re.M)
+
+
+def test_a_certificate_that_should_long_have_been_renewed_is_told_once(answers):
+    let_the_certificate_end(answers)
+    answers["db-1"]["server"]["drift"] = {"pg_server.plan": 1, "pg_server.plan_certificate": 1}
+    told = found(answers)
+    assert told["wrong"] == {"db-1": ["its certificate ends in 1 day; a highstate renews it"]}
+    (task,) = told["to_do"]["db-1"]
+    assert "salt db-1 pg_server.plan tells" in task
+
+
+def test_what_is_wrong_at_several_places_is_told_once_with_all_of_them(answers):
+    for name in ("app-1", "app-2"):
+        answers[name]["node"]["drift"] = {"pgbouncer.plan": {"trouble": "pillar has 1 problem"}}
+    del answers["db-2"], answers["salt-master"]
+    shown = screen.drawn(found(answers), 120, False)
+    assert "✗ app-1, app-2: pillar has 1 problem\n" in shown + "\n"
+    assert "✗ db-2, salt-master: did not answer; is the host up, and salt-minion on it?" in shown
+    assert shown.count("pillar has 1 problem") == 1
+
+
 def test_a_replica_that_is_not_connected_is_behind_by_what_the_logs_say(answers):
     cut_the_replica(answers)
     behind = found(answers)["clusters"]["main"]["servers"]["db-2"]["behind"]
