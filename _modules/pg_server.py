@@ -174,12 +174,15 @@ def _asking(endpoint):
             yield gateway
 
 
-def plan(as_replica=False):
+def plan(as_replica=False, certified=False):
     """
     What ``configure`` would change now: settings, who may come in, and whether it reloads or restarts.
 
     as_replica
         Whether it begins as a replica of the cluster's primary, where there is no server yet.
+
+    certified
+        What it would change after ``certify``: a certificate that is due is taken for one that is there.
 
     CLI Example:
 
@@ -188,7 +191,16 @@ def plan(as_replica=False):
         salt postgresql-primary pg_server.plan
     """
     with _upkeep(as_replica) as upkeep:
+        upkeep.gets_certificate = certified and _certificate_is_due()
         return upkeep.changes()
+
+
+def _certificate_is_due():
+    """Where nobody can tell, none is made."""
+    try:
+        return bool(plan_certificate())
+    except CommandExecutionError:
+        return False
 
 
 def configure(as_replica=False):

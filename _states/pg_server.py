@@ -32,7 +32,7 @@ def configured(name, as_replica=False):
     """
     ret = {"name": name, "changes": {}, "result": True, "comment": "the server is as pillar wants it"}
     try:
-        ret["changes"] = __salt__["pg_server.plan"](as_replica)
+        ret["changes"] = __salt__["pg_server.plan"](as_replica, certified=__opts__["test"])
         if __opts__["test"] and ret["changes"]:
             return {**ret, "result": None, "comment": "the server would be made as pillar wants it"}
         if ret["changes"]:

@@ -1,18 +1,20 @@
 """A replica on a machine of its own: what is cut heals, and nothing is lost without being told."""
 
+import json
 import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
-from pgpillar import lock, replication, server, upkeep
+from pgpillar import files, lock, promotion, replication, server, upkeep
 from pgpillar.paths import Paths
 from pgpillar.pillar import PillarError
 from pgpillar.upkeep import ServerError, Upkeep
 from tests.functional.conftest import HOST
 from tests.functional.leaks import PLANTED, Sampler, forms, found, is_open, plant
-from tests.functional.machine import PASSWORD, USER, cut, machines
+from tests.functional.machine import MINION, PASSWORD, USER, cut, machines
+from tests.functional.minions import ROOT, Minion
 
 ALONE = "insert into public.kept select 'alone' from generate_series(1, 3)"
 
@@ -177,3 +179,61 @@ HELD = ("/etc/postgresql", "/etc/pgpillar", "/var/log/postgresql", "/var/lib/pos
 def open_files():
     places = (*map(Path, HELD), Path("/etc/postgresql-common"))
     return [path for place in places if is_open(place) for path in place.rglob("*") if is_open(path)]
+
+
+class Primary:
+    """One that was a replica, and its minion, which has the state of replicas and is its own CA."""
+
+    STATE = ("state.apply", "postgresql.replica", "exclude=[{id: postgresql.server starts with the machine}]")
+
+    def __init__(self, machine, directory):
+        self.machine, self.pair = machine, Path(Paths().server_certificate)
+        signs = f"{Paths().authorities}/signs/ca"
+        policy = {"signing_private_key": f"{signs}.key", "signing_cert": f"{signs}.crt", "days_valid": 90}
+        policy |= {"subjectAltName": [f"DNS:{HOST}", f"DNS:{MINION}"], "not_after": None}
+        options = {"x509_signing_policies": {MINION: policy}, "module_dirs": [str(ROOT)]}
+        self.minion = Minion(directory, id=MINION, **options)
+        tree = machine.tree()
+        del tree["clusters"]["main"]["ca"]
+        tree["clusters"]["main"] |= {"ca_server": MINION, "ca_file": "/etc/ssl/certs/postgresql-ca.pem"}
+        self.minion.hold({**tree, "authorities": ["ca-1"]})
+        self.call("state.apply", "tls.ca")
+
+    def call(self, *arguments):
+        """What salt-call made of states, by each; none may have failed."""
+        out, err = self.minion.start(*arguments).wait()
+        returned = json.loads(out)["local"]
+        assert isinstance(returned, dict), err + out
+        assert all(state["result"] is not False for state in returned.values()), returned
+        return {name.split("_|-")[1]: one["changes"] for name, one in returned.items() if one["changes"]}
+
+
+@pytest.fixture
+def primary(machine, tmp_path):
+    promotion.promote(machine.home, machine.wanted)
+    made = Primary(machine, tmp_path)
+    before = made.pair.read_text()
+    yield made
+    files.write(made.pair, before, upkeep.PRIVATE)
+    machine.empty()
+
+
+def test_the_state_of_a_replica_leaves_the_data_of_a_primary_alone(primary):
+    machine = primary.machine
+    machine.ask(ALONE)
+    before, place = rows(machine), machine.home.data.stat().st_ino
+    machine.stop()
+    changes = primary.call(*primary.STATE)["postgresql.server configured"]
+    assert (changes["server"], changes["settings"]["primary_conninfo"]) == ("started", "gone")
+    assert not {"cluster", "slot"} & changes.keys()
+    assert rows(machine) == before
+    assert machine.ask("select pg_is_in_recovery() as it") == [{"it": False}]
+    assert machine.home.data.stat().st_ino == place
+    assert {path.name for path in machine.home.data.parent.iterdir()} == {"main"}
+
+    # A certificate that is due: the preview tells that the server will show another
+    primary.pair.write_text("cut")
+    preview = primary.call(*primary.STATE, "test=True")
+    assert preview["postgresql.server configured"] == {"server": "reloaded"}
+    assert primary.call(*primary.STATE) == preview
+    assert primary.call(*primary.STATE) == {}

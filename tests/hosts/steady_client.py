@@ -1,6 +1,7 @@
 """A client at work: again and again new sessions, each way in turn, beside one of each way that stays.
 
-steady_client.py FILE WAY=DSN... It writes what it asked and which errors it met, when it is told to end.
+steady_client.py WAYS FILE. A line of the first is the DSN of a way; into the other it writes what it asked and
+which errors it met, when it is told to end.
 """
 
 import contextlib
@@ -40,10 +41,10 @@ class Client:
         self.slowest = max(self.slowest, time.monotonic() - began)
 
 
-def main(file, *ways):
+def main(ways, file):
     client = Client()
     signal.signal(signal.SIGTERM, client.end)
-    client.run(ways)
+    client.run(Path(ways).read_text().splitlines())
     Path(file).write_text(
         json.dumps({"asked": client.asked, "errors": client.errors, "slowest": client.slowest})
     )
