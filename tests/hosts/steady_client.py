@@ -1,7 +1,7 @@
 """A client at work: again and again new sessions, each way in turn, beside one of each way that stays.
 
-steady_client.py WAYS FILE. A line of the first is the DSN of a way; into the other it writes what it asked and
-which errors it met, when it is told to end.
+steady_client.py WAYS FILE. Each line of WAYS is the DSN of one; into FILE it writes what it asked and which
+errors it met, when it is told to end.
 """
 
 import contextlib

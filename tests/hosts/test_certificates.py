@@ -26,6 +26,7 @@ def at_work(world, tell):
     """A client on app-1, through the pool and directly, that must meet no error whatever the test does."""
     app = world["app-1"]
     app.write("/run/steady.py", CLIENT.read_text())
+    app.sh("install --mode=600 /dev/null /run/steady.ways")
     app.write("/run/steady.ways", f"{POOLED}\n{DIRECT}\n")
     environment = "PGSERVICEFILE=/etc/pgpillar/clients/shop_app/pg_service.conf"
     command = "/opt/salt/bin/python /run/steady.py /run/steady.ways /run/steady.json"
