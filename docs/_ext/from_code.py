@@ -1,6 +1,6 @@
 """Directives that are written by the code they tell of, so that a page and the code cannot disagree.
 
-``pillar-keys``      the keys of a section of pillar, from its table in pgpillar.pillar
+``pillar-keys``      the keys of a section of pillar, from its table in pgpillar.tree
 ``settings-elsewhere``  the settings of pgbouncer or of a server that are not given by that name
 ``access-levels``    what each level grants, from pgpillar.access
 ``advice``           what pgpillar says to a complaint of the server or of libpq, from pgpillar.connect

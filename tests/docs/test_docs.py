@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pgpillar import pillar
-from pgpillar.shape import Section
+from pgpillar import tree
+from pgpillar.shape import ListOf, Section
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.rst").read_text()
@@ -28,11 +28,17 @@ def built(tmp_path_factory):
 
 
 def test_every_section_of_pillar_is_documented():
-    sections = {name: kind for name, kind in vars(pillar).items() if isinstance(kind, Section)}
+    sections = {name: kind for name, kind in vars(tree).items() if isinstance(kind, Section)}
     missing = [
         name for name, kind in sections.items() if all(kind is not known for known in SECTIONS.values())
     ]
     assert missing == []
+
+
+def test_a_key_at_the_root_that_has_no_table_is_told_of_in_words():
+    page = (ROOT / "docs/reference/pillar.rst").read_text()
+    plain = [name for name, key in tree.TREE.keys.items() if isinstance(key.kind, ListOf)]
+    assert [name for name in plain if f"``{name}``" not in page] == []
 
 
 @pytest.mark.parametrize("section", SECTIONS)
