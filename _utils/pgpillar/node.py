@@ -63,9 +63,9 @@ class Node:
     settings: Mapping[str, str]
 
 
-def read(tree: Mapping | None) -> Node:
+def read(tree: Mapping | None, common: dict | None = None) -> Node:
     """What an app node is to have. That it does not know the secrets of other roles is no fault here."""
-    notes = Notes()
+    notes = Notes(common=common)
     node = _Pools(Reader(TREE.read(given(tree), ROOT, notes), notes)).node()
     if notes.problems:
         raise PillarError(notes.problems)

@@ -60,9 +60,9 @@ class Declared(NamedTuple):
     cluster: Cluster
 
 
-def read(tree: Mapping) -> dict[str, Declared]:
+def read(tree: Mapping, common: dict | None = None) -> dict[str, Declared]:
     """Each declared cluster, by name. ``tree`` is what stands under ``postgresql`` in pillar."""
-    notes = Notes()
+    notes = Notes(common=common)
     declared = Reader(TREE.read(tree, ROOT, notes), notes).clusters()
     if notes.problems:
         raise PillarError(notes.problems)
@@ -103,9 +103,9 @@ def given(tree: Mapping | None) -> Mapping:
     return tree
 
 
-def problems_of_a_part(tree: object) -> list[Problem]:
+def problems_of_a_part(tree: object, common: dict | None = None) -> list[Problem]:
     """What is wrong with the values of a part of pillar, where nothing can be said of the whole."""
-    notes = Notes(of_a_part=True)
+    notes = Notes(of_a_part=True, common=common)
     TREE.read(tree, ROOT, notes)
     return sorted(set(notes.problems))
 

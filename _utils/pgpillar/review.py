@@ -6,9 +6,10 @@ What a node's pillar says by itself is judged where it is read, in ``pillar`` an
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ EVERYBODY = "all"  # and this file is for the minion that administers
 
 ANY_MEMORY = 1024  # megabytes; what is wrong with a server's pillar does not hang on it
 SHORTEST = 12  # characters of a password
-WEIGHED = 16, 72  # so many of them: the few are faster, and mostly enough
+WEIGHED = 12, 24, 72  # so many of them: the few are faster, and mostly enough
 EVERYWHERE = "postgres", "pgpillar"  # names that anybody may guess
 STRONG = 4  # of 4: guessed in no fewer than ten thousand million attempts
 NAMES_SECRET = re.compile(
@@ -64,6 +65,7 @@ class Environment:
         self.roles = sorted({role for one in self.seen for role in one.roles})
         self.minions = sorted(one.minion for one in self.seen)
         self.admins = self._admins()
+        self.common: dict = {}  # most of pillar is the same for all
         self.clusters: dict[str, Declared] = {}
         self.nodes: dict[str, Node] = {}
         self.problems = {one.minion: self._problems(one) for one in self.seen}
@@ -100,7 +102,7 @@ class Environment:
         Where a file could not be read, what others say of it proves nothing; so they are looked at alone.
         """
         if not one.is_whole:
-            return pillar.problems_of_a_part(one.tree)
+            return pillar.problems_of_a_part(one.tree, self.common)
         found: set[Problem] = set()
         for read in self._readers(one):
             try:
@@ -118,21 +120,24 @@ class Environment:
             yield lambda one: pillar.authorities(one.tree)
 
     def _read_clusters(self, one: Seen) -> None:
-        declared = pillar.read(one.tree)
+        declared = pillar.read(one.tree, self.common)
         self.clusters |= {name: declared[name] for name in pillar.administered(one.tree, one.minion)}
 
     def _read_pools(self, one: Seen) -> None:
-        self.nodes[one.minion] = node.read(one.tree)
+        self.nodes[one.minion] = node.read(one.tree, self.common)
 
     def tells_who_uses(self, one: Seen) -> bool:
         """Whether all that could be said of who may use what has been read."""
         return one.is_whole and not any(WHO_USES.match(problem.path) for problem in self.problems[one.minion])
 
+    def _readable(self, tree: object) -> Mapping:
+        return TREE.read(tree, ROOT, Notes(common=self.common)) or TREE.read({}, ROOT, Notes())
+
     def remarks(self) -> Iterator[Remark]:
         """What else is to be said, node by node."""
         for one in self.seen:
             judges = _OF_ALL | (_OF_ADMINS if one.minion in self.admins else _OF_OTHERS)
-            tree = _readable(one.tree)
+            tree = self._readable(one.tree)
             for judge, is_fault in judges.items():
                 yield from (Remark(one.minion, problem, is_fault) for problem in judge(self, one, tree))
 
@@ -152,10 +157,6 @@ def sees_cluster(tree: object) -> bool:
 def named_admins(tree: object) -> set[str]:
     """The minions that pillar names to administer a cluster."""
     return {minion for named in pillar.named_minions(tree).values() for minion in named}
-
-
-def _readable(tree: object) -> Mapping:
-    return TREE.read(tree, ROOT, Notes()) or TREE.read({}, ROOT, Notes())
 
 
 def _passwords(tree: object) -> Iterator[Password]:
@@ -192,22 +193,22 @@ def colliding_names(environment: Environment, one: Seen, tree: Mapping) -> Itera
 
 def said_twice(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
     """What stands in two files. Salt takes what it reads last, without a word."""
-    places = defaultdict(dict)
-    for file, given in one.files.items():
-        for path, value in _leaves(given, ROOT):
-            places[path][file] = value
-    for path, values in places.items():
-        if len(values) > 1 and (path[-1] == "password" or _differ(values.values())):
+    for path, values in _in_several(one.files, ROOT):
+        if path[-1] == "password" or _differ(values.values()):
             message = f"this stands in {' and in '.join(values)}, and Salt takes one of them"
             yield Problem(str(path), message, "keep it in one file")
 
 
-def _leaves(given: object, path: Path) -> Iterator[tuple[Path, object]]:
-    if isinstance(given, Mapping) and given:
-        for key, value in given.items():
-            yield from _leaves(value, path / key)
-    elif given:
-        yield path, given
+def _in_several(given: Mapping[str, object], path: Path) -> Iterator[tuple[Path, Mapping[str, object]]]:
+    """What stands in more than one file: where, and in each of these."""
+    branches = {file: value for file, value in given.items() if isinstance(value, Mapping)}
+    leaves = {file: value for file, value in given.items() if value and file not in branches}
+    if len(leaves) > 1:
+        yield path, leaves
+    for key, count in Counter(chain(*branches.values())).items():
+        if count > 1:
+            within = {file: branch[key] for file, branch in branches.items() if key in branch}
+            yield from _in_several(within, path / key)
 
 
 def _differ(values: Iterable[object]) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cached_property
 from typing import NamedTuple
 
 from pgpillar import guc, scram
@@ -45,14 +46,32 @@ def _written(key) -> str:
 class Notes:
     """The problems found so far. In a part of pillar, what is missing may stand in another."""
 
-    def __init__(self, of_a_part: bool = False):
-        self.of_a_part = of_a_part
+    def __init__(self, of_a_part: bool = False, common: dict | None = None):
+        """``common``: what was read of values that the trees of many nodes share."""
+        self.of_a_part, self.common = of_a_part, common
         self.problems: list[Problem] = []
         self._places: set[Path] = set()
 
     def add(self, path: Path, message: str, fix: str) -> None:
         self.problems.append(Problem(str(path), message, fix))
         self._places.update(path[:depth] for depth in range(len(path) + 1))
+
+    def read(self, kind: Kind, value: object, path: Path):
+        """What a kind finds in a value. Where it is in common, that is looked for once."""
+        if self.common is None or not isinstance(value, Mapping):
+            return kind.read(value, path, self)
+        key = id(value), path, self.of_a_part
+        if key not in self.common:
+            own = Notes(self.of_a_part, self.common)
+            self.common[key] = (
+                value,
+                kind.read(value, path, own),
+                own,
+            )  # with the value, or its id may be reused
+        _, read, own = self.common[key]
+        self.problems += own.problems
+        self._places |= own._places
+        return read
 
     def has(self, path: Path) -> bool:
         """Whether something is wrong here or below, so that what is missed may only be unread."""
@@ -366,8 +385,8 @@ class MapOf(Kind):
             if item is None and self.value.secret and _swallowed(key):
                 notes.add(path / _swallowed(key), *_NO_SPACE)
                 continue
-            name = self.key.read(key, path / key, notes)
-            entry = self.value.read(item, path / key, notes)
+            at = path / key
+            name, entry = self.key.read(key, at, notes), notes.read(self.value, item, at)
             if name is not None and entry is not None:
                 read[name] = entry
         return read
@@ -412,10 +431,27 @@ class Section(Kind):
             return notes.add(
                 path, f"{_kind_of(value)} is not {self.expected}", _as_text(value, self._example())
             )
-        for name in value:
+        for name in self._required if not notes.of_a_part else ():
+            if value.get(name) is None:
+                notes.add(path, f"{name!r} is missing", f"add {name!r}: {self.keys[name].help}")
+        return {**self._defaults, **dict(self._given(value, path, notes))}
+
+    def _given(self, value, path, notes) -> Iterator[tuple[str, object]]:
+        """The keys that are there. Most are not, and cost nothing."""
+        for name, item in value.items():
             if name not in self.keys:
                 self._unknown(name, path, notes)
-        return {name: self._one(name, key, value, path, notes) for name, key in self.keys.items()}
+            elif item is not None:
+                read = notes.read(self.keys[name].kind, item, path / name)
+                yield name, self.keys[name].default if read is None else read
+
+    @cached_property
+    def _defaults(self) -> dict[str, object]:
+        return {name: key.default for name, key in self.keys.items()}
+
+    @cached_property
+    def _required(self) -> list[str]:
+        return [name for name, key in self.keys.items() if key.required]
 
     def _unknown(self, name, path, notes):
         """Beside a secret, a key is named only where it is near to a known one, for it may be the secret."""
@@ -426,17 +462,9 @@ class Section(Kind):
         else:
             notes.add(path, "one of the keys is unknown", nearest("", self.keys))
 
-    def _one(self, name, key: Key, value, path, notes):
-        if name in value and value[name] is not None:
-            read = key.kind.read(value[name], path / name, notes)
-            return key.default if read is None else read
-        if key.required and not notes.of_a_part:
-            notes.add(path, f"{name!r} is missing", f"add {name!r}: {key.help}")
-        return key.default
-
     def _example(self) -> str:
-        required = [name for name, key in self.keys.items() if key.required] or list(self.keys)[:1]
-        return "write for example {" + ", ".join(f"{name}: …" for name in required) + "}"
+        names = self._required or list(self.keys)[:1]
+        return "write for example {" + ", ".join(f"{name}: …" for name in names) + "}"
 
 
 @dataclass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +29,10 @@ NOWHERE = "/nonexistent/pgpillar"  # Salt's own directories; it needs none
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian"}  # what Jinja in pillar may count on
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MOST = 1_000_000  # values in a file; 2,000 databases with their users are a tenth of it
+
+GLOB = re.compile(r"[\w.*?\[\]!-]+")  # of ids, as a target in a top file
+JINJA = re.compile(r"\{[{%#]")
+PLAIN = ("jinja", "yaml")  # the renderers that encrypt nothing, and decrypt nothing
 
 LOADED: dict[str | None, object] = {}  # what stands in a text of YAML
 
@@ -121,6 +127,18 @@ class _Pillar(salt.pillar.Pillar):
         renderers = salt.loader.render(*everything, file_client=self.client, pillar=self.pillar_data)
         self.rend = witness.of(renderers)
 
+    def top_matches(self, top, reload=False):
+        """Salt's own, of the targets that may mean this node. Salt takes long for each of the others."""
+        fitting = {
+            saltenv: {target: files for target, files in targets.items() if self._may_fit(str(target), files)}
+            for saltenv, targets in top.items()
+        }
+        return super().top_matches(fitting, reload)
+
+    def _may_fit(self, target: str, files: list) -> bool:
+        is_glob = GLOB.fullmatch(target) and not any(isinstance(file, dict) for file in files)
+        return not is_glob or fnmatch.fnmatchcase(self.minion_id, target)
+
     def compile_file(self, file: str) -> Mapping:
         self.rend.begin(file)
         options = (self.opts[key] for key in ("renderer", "renderer_blacklist", "renderer_whitelist"))
@@ -142,6 +160,7 @@ class Witness:
         self.sources: dict[str, Source] = {}
         self.findings: list[Finding] = []
         self.file, self.whole = "", True
+        self.unsure: set[str] = set()  # the files that may hold what is still encrypted
 
     def of(self, renderers: Mapping) -> Witness:
         self.renderers = renderers
@@ -159,7 +178,8 @@ class Witness:
     def __getitem__(self, name: str) -> Callable:
         if name not in self.renderers:
             self._unread(complaints.no_renderer(name, self.renderers, self.file))
-        render = {"gpg": self._seal, "yaml": self._load}.get(name) or self.renderers[name]
+        ours = {"gpg": self._seal, "yaml": self._load, "jinja": self._fill}
+        render = ours.get(name) or self.renderers[name]
 
         def rendered(data, *args, tmplpath, **more):
             file = self.place.relative(tmplpath)
@@ -169,6 +189,7 @@ class Witness:
             except (Exception, SystemExit) as error:  # one in Python may exit
                 self.findings.append(complaints.of_renderer(error, file))
                 raise complaints.Told from None
+            self._suspect(name, file, text)
             if name == "yaml" and (fault := _misshapen(made, file, is_top=not args[1])):
                 self._unread(fault)
                 self._note(file, text, made)
@@ -178,6 +199,11 @@ class Witness:
             return made
 
         return rendered
+
+    def _fill(self, data, *args, **more):
+        """A text without Jinja is the same for every node, and so is not looked at for each."""
+        text = _text(data)
+        return self.renderers["jinja"](data, *args, **more) if text is None or JINJA.search(text) else text
 
     def _load(self, data, *args, **more):
         """A text is read once, however many nodes see it. Salt takes ``include`` out of it, and no more."""
@@ -195,6 +221,12 @@ class Witness:
             return ""
         return sealed.seal(data, shape.Path(), partial(self._look_at, file))
 
+    def _suspect(self, renderer: str, file: str, text: str | None) -> None:
+        if renderer == "gpg":
+            self.unsure.discard(file)
+        elif renderer not in PLAIN or sealed.BEGIN in (text or ""):
+            self.unsure.add(file)
+
     def _unread(self, finding: Finding) -> None:
         """Salt goes on as if the file were empty."""
         self.findings.append(finding)
@@ -211,7 +243,7 @@ class Witness:
             message, fix = "nothing decrypts this value", "begin its file with #!yaml|gpg"
             self.findings.append(Finding(message, fix, str(path)))
 
-        return sealed.seal(tree, shape.Path(("postgresql",)), tell)
+        return sealed.seal(tree, shape.Path(("postgresql",)), tell) if self.unsure else tree
 
     def _note(self, file: str, text: str | None, data: object) -> None:
         """Text in, data out: that is the step whose lines tell where a value stands."""
@@ -221,10 +253,31 @@ class Witness:
 
 
 def _plain(data: object) -> object:
-    """The same in mappings of Python's own, which Salt copies for each node several times as fast."""
+    """The same in mappings that all nodes share."""
     if isinstance(data, Mapping):
-        return {key: _plain(value) for key, value in data.items()}
+        return Shared((key, _plain(value)) for key, value in data.items())
     return [*map(_plain, data)] if isinstance(data, list) else data
+
+
+class Shared(dict):
+    """A mapping that many nodes see. Salt copies the whole for each of them, to merge a bit into it."""
+
+    def __deepcopy__(self, memo: dict) -> Draft:
+        return Draft(self)
+
+
+class Draft(Shared):
+    """Such a copy. What it holds is copied no sooner than Salt asks for it, to merge into that."""
+
+    def get(self, key, default=None):
+        value = super().get(key, default)
+        if type(value) is Shared:
+            self[key] = value = Draft(value)
+        return value
+
+    def __deepcopy__(self, memo: dict) -> Draft:
+        drafts = {key: copy.deepcopy(value) for key, value in self.items() if type(value) is Draft}
+        return Draft({**self, **drafts})
 
 
 def _misshapen(made: object, file: str, is_top: bool) -> Finding | None:

@@ -214,6 +214,13 @@ def test_nonsense_is_told_and_not_a_traceback(key, value):
     assert problems(**{"users": APP, key: value})
 
 
+def test_what_is_wrong_for_several_nodes_is_told_to_each():
+    tree, common = {"clusters": ONE, "databases": {"shop": {"owner": "shop", "ownr": "shop"}}}, {}
+    for name in ("shop", "wiki"):
+        with pytest.raises(PillarError, match="unknown key 'ownr'"):
+            node.read({**tree, "users": {name: user()}}, common)
+
+
 def test_to_be_given_no_pillar_is_not_to_want_no_pools():
     with pytest.raises(Trouble, match="this minion was given no pillar"):
         node.read(None)
