@@ -9,6 +9,7 @@ only one, it need not be named. Nothing but ``apply`` writes.
 """
 
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 from salt.exceptions import CommandExecutionError, CommandNotFoundError
@@ -17,7 +18,7 @@ import pgpillar
 
 pgpillar.make_way_for_new_code()
 
-from pgpillar import __version__, discovery, driver, pillar, strangers, text  # noqa: E402
+from pgpillar import __version__, certificates, discovery, driver, handshake, pillar, strangers, text  # noqa: E402
 from pgpillar.logins import of as wanted_logins  # noqa: E402
 from pgpillar.model import told_as  # noqa: E402
 from pgpillar.plan import destructive  # noqa: E402
@@ -109,6 +110,25 @@ def apply_(cluster=None, saltenv="base"):
             return {"changes": {}, "failures": {}, "follows": True}
         done = execute.converge(gateway, wanted, _fetcher(saltenv))
         return {"changes": text.tree(done.changes), "failures": done.failures}
+
+
+def certificate(cluster=None):
+    """
+    The certificate that a cluster's server shows to its clients, as ``pg_server.certificate`` tells one; that
+    it cannot be seen is an error. Nothing, where no client comes by TLS.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt db-admin-1 pg_access.certificate
+        salt db-admin-1 pg_access.certificate cluster=main
+    """
+    with told_as(CommandExecutionError):
+        endpoint = _chosen(cluster, pillar.read(_tree())).endpoint
+        if endpoint.is_socket or endpoint.sslmode == "disable":
+            return {}
+        return certificates.told(handshake.shown_by(endpoint), datetime.now(UTC))
 
 
 def logins(all_clusters=True):

@@ -87,9 +87,14 @@ def _announced():
 
 def _clusters():
     """The clusters that this minion administers, and has a way into."""
+    tree = __pillar__.get("postgresql", {})
+    return {cluster: _administered(cluster) for cluster in pillar.entered(tree, __grains__["id"])}
+
+
+def _administered(cluster):
     return {
-        cluster: {"drift": {"pg_access.plan": _asked(status.drift_of, "pg_access.plan", cluster)}}
-        for cluster in pillar.entered(__pillar__.get("postgresql", {}), __grains__["id"])
+        "certificate": _asked(dict, "pg_access.certificate", cluster),
+        "drift": {"pg_access.plan": _asked(status.drift_of, "pg_access.plan", cluster)},
     }
 
 

@@ -71,7 +71,10 @@ def _wrong_with_cluster(name: str, cluster: Told) -> Iterator[tuple[str, str]]:
         for what in (*_failing(server), *_ending(server), *_useless_slots(server, known)):
             yield minion, what
     for minion, told in _admins(cluster).items():
-        yield from ((minion, what) for what in _troubles(told))
+        yield from ((minion, what) for what in _unreached(told))
+        if not any("certificate" in server for server in cluster["servers"].values()):
+            its = f"the certificate of cluster {name}"
+            yield from ((minion, what) for what in _ending(told, its, "renew it where that is hosted"))
 
 
 def _faulty(cluster: Told) -> set[str]:
@@ -99,11 +102,16 @@ def _failing(server: Told) -> Iterator[str]:
     yield from [_fault(server)] if _fault(server) else (*_troubles(server), *_lagging(server))
 
 
-def _ending(server: Told) -> Iterator[str]:
-    left = server.get("certificate", {}).get("days_left", SOON)
+def _unreached(admin: Told) -> Iterator[str]:
+    """Why a cluster cannot be read goes before why its certificate cannot be seen."""
+    yield from [*_troubles({"drift": admin["drift"]})] or _troubles(admin)
+
+
+def _ending(told: Told, its: str = "its certificate", remedy: str = "a highstate renews it") -> Iterator[str]:
+    left = told.get("certificate", {}).get("days_left", SOON)
     if left < SOON:
-        told = f"ends in {counted(left, 'day') or 'hours'}" if left >= 0 else "has ended"
-        yield f"its certificate {told}; a highstate renews it"
+        when = f"ends in {counted(left, 'day') or 'hours'}" if left >= 0 else "has ended"
+        yield f"{its} {when}; {remedy}"
 
 
 def _lagging(server: Told) -> Iterator[str]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
-from pgpillar.model import Endpoint
+from pgpillar.model import Endpoint, Trouble
 
 TIMEOUT = 5  # seconds
 ASK_FOR_TLS = struct.pack("!ii", 8, 80877103)
@@ -39,20 +39,32 @@ def is_there(endpoint: Endpoint) -> bool:
     return True
 
 
-def certificate_at(host: str, port: int) -> x509.Certificate | None:
+def shown_by(endpoint: Endpoint) -> x509.Certificate:
+    """The certificate that a cluster's server shows to whoever comes as its clients do."""
+    where = f"{endpoint.host}:{endpoint.port}"
+    try:
+        shown = certificate_at(endpoint.hostaddr or endpoint.host, endpoint.port, endpoint.host)
+    except OSError as error:
+        raise Trouble(f"cannot see the certificate of {where}: {error.strerror or error}") from None
+    if shown is None:
+        raise Trouble(f"{where} shows no certificate, for it knows no TLS")
+    return shown
+
+
+def certificate_at(host: str, port: int, name: str | None = None) -> x509.Certificate | None:
     """The certificate that a server shows; none, where it knows no TLS. Nothing is verified."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    shown = _shown(host, port, context)
+    shown = _shown(host, port, context, name)
     return x509.load_der_x509_certificate(shown) if shown else None
 
 
-def _shown(host: str, port: int, context: ssl.SSLContext) -> bytes | None:
+def _shown(host: str, port: int, context: ssl.SSLContext, name: str | None = None) -> bytes | None:
     with socket.create_connection((host, port), TIMEOUT) as plain:
         plain.sendall(ASK_FOR_TLS)
         if plain.recv(1) != b"S":
             return None
-        with context.wrap_socket(plain) as secured:
+        with context.wrap_socket(plain, server_hostname=name) as secured:
             return secured.getpeercert(binary_form=True)
 
 

@@ -85,7 +85,7 @@ def _servers(found: Told) -> Iterator[Row]:
                 f"{_role(server)} of {name}",
                 _state(server),
                 _behind(server),
-                _days(server),
+                _days({**admins.get(minion, {}), **server}),
                 _drift(*drifts),
             )
         for row in cluster["strangers"]:
@@ -98,7 +98,7 @@ def _servers(found: Told) -> Iterator[Row]:
                 f"admin of {name}",
                 _reached(admins[minion]),
                 "",
-                "",
+                _days(admins[minion]),
                 _drift(admins[minion]["drift"]),
             )
 
@@ -150,8 +150,9 @@ def _lag(behind: Told) -> str:
 
 
 def _days(server: Told) -> str:
-    left = server.get("certificate", {}).get("days_left")
-    return "" if left is None else counted(left, "day") or "0 days"
+    certificate = server.get("certificate", {})
+    left = certificate.get("days_left", "?" if trouble(certificate) else "")
+    return left if isinstance(left, str) else counted(left, "day") or "0 days"
 
 
 def _reached(admin: Told) -> str:

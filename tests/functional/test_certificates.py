@@ -11,9 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from devtools import postgres
 from pgpillar import certificates, handshake
+from pgpillar.model import Endpoint, Trouble
 
-from .minions import Minion
+from .minions import Minion, restarted
 
 ME, SERVICE = "db-1", "db.example.internal"
 NOW = datetime.now(UTC)
@@ -204,6 +206,21 @@ def test_a_ca_file_is_mended_and_says_whom_it_trusts_newly(host):
 def test_the_certificate_that_a_server_shows_is_read_from_the_wire(server):
     shown = handshake.certificate_at("127.0.0.1", server.port)
     assert certificates.is_signed_by(shown, certificates.in_pem(server.ca_pem)[0])
+    there = Endpoint(SERVICE, port=server.port, hostaddr="127.0.0.1")
+    assert handshake.shown_by(there) == shown
+    assert handshake.is_there(there)
+
+
+def test_a_server_that_cannot_be_asked_for_its_certificate_is_told():
+    nowhere = Endpoint(SERVICE, port=postgres.free_port(), hostaddr="127.0.0.1")
+    assert not handshake.is_there(nowhere)
+    with pytest.raises(Trouble, match=f"cannot see the certificate of {SERVICE}:{nowhere.port}: .*refused"):
+        handshake.shown_by(nowhere)
+
+
+def test_a_server_without_tls_shows_no_certificate(server):
+    with restarted(server, ssl="off"), pytest.raises(Trouble, match="no certificate, for it knows no TLS"):
+        handshake.shown_by(Endpoint(SERVICE, port=server.port, hostaddr="127.0.0.1"))
 
 
 def test_a_node_that_says_nonsense_in_the_mine_is_told_in_a_sentence(certified):

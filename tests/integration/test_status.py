@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from devtools import postgres
+from tests.functional.conftest import HOST
 from tests.integration.conftest import PATIENCE
 from tests.integration.test_mine import converge, declared, node, pair  # noqa: F401
 
@@ -128,6 +129,8 @@ def test_everything_is_told(pair, node, minions, ask, converge, status, logins, 
     main = told["clusters"]["main"]
     assert (main["primaries"], main["strangers"]) == (["db-1"], [])
     assert main["servers"]["db-2"]["behind"]["state"] == "streaming"
+    assert main["admins"]["db-1"]["certificate"]["names"] == ["db-1.example.internal", HOST]
+    assert main["admins"]["db-1"]["certificate"]["days_left"] > 14
     assert leading(told) == {"shop": ["db-1"], "shop_ro": ["db-2"]}
     assert told["nodes"].keys() == {"app-1"}
 
@@ -159,6 +162,8 @@ def test_everything_is_told(pair, node, minions, ask, converge, status, logins, 
     minions["db-2"].terminate()
     told = status()
     print(told["wrong"])
+    unseen = told["clusters"]["main"]["admins"]["db-1"]["certificate"]["trouble"]
+    assert unseen.startswith(f"cannot see the certificate of {HOST}:")
     assert told["silent"] == {"db-2": ["db-server"]}
     assert told["clusters"]["main"]["primaries"] == []
     assert told["wrong"]["main"] == ["no server of it that answers is the primary"]

@@ -276,6 +276,33 @@ def test_a_cluster_without_a_minion_on_its_server(answers):
     assert "db-admin-1  admin of main  reaches it" in screen.drawn(told, 120, False)
 
 
+HOSTED = {"drift": {"pg_access.plan": 0}}
+UNSEEN = {"trouble": "cannot see the certificate of db.example.internal:5432: timed out"}
+
+
+@pytest.mark.parametrize(
+    ("told", "cell", "wrong"),
+    [
+        ({"certificate": {"days_left": 89}}, "89 days", []),
+        (
+            {"certificate": {"days_left": 3}},
+            "3 days",
+            ["the certificate of cluster main ends in 3 days; renew it where that is hosted"],
+        ),
+        ({"certificate": UNSEEN}, "?", [UNSEEN["trouble"]]),
+        ({"certificate": UNSEEN, "drift": {"pg_access.plan": REFUSED}}, "?", [REFUSED["trouble"]]),
+        ({}, "", []),  # of modules that do not tell it yet
+    ],
+)
+def test_the_certificate_of_a_hosted_cluster_is_that_which_its_admin_sees(told, cell, wrong):
+    found = status.of(
+        {"db-admin-1": ["db-admin"]}, {"db-admin-1": {"clusters": {"main": {**HOSTED, **told}}}}
+    )
+    assert found["wrong"].get("db-admin-1", []) == wrong
+    row = next(line for line in screen.drawn(found, 120, False).split("\n") if "admin of main" in line)
+    assert cell in row
+
+
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_a_terminal_is_wide_enough(answers, width):
     crowd_a_pool(answers)
