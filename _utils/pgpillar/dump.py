@@ -24,7 +24,7 @@ def before_drop(connection, gateway: Gateway, database: Database, version: int) 
     """Write the dump and return where it is. The database is quarantined before and after."""
     program = _program(version // 10000)
     with _open_to_the_admin(connection, database):
-        return _written(program, gateway, database.name)
+        return _written(program, gateway, database)
 
 
 def _program(major: int) -> str:
@@ -56,14 +56,14 @@ def _open_to_the_admin(connection, database: Database):
             cursor.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
 
 
-def _written(program: str, gateway: Gateway, name: str) -> Path:
+def _written(program: str, gateway: Gateway, database: Database) -> Path:
     directory = Path(gateway.endpoint.dumps)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    target = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{stamp}.dump"
+    target = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', database.key)}-{stamp}.dump"
     try:
         directory.mkdir(parents=True, mode=0o700, exist_ok=True)
         with _whole(target) as out:
-            _dump(program, gateway, name, out)
+            _dump(program, gateway, database.name, out)
             _check(program, out.name)
     except OSError as error:
         raise ClusterError(f"nothing was dropped: cannot write {target}: {error.strerror}") from None

@@ -271,8 +271,9 @@ class _Run:
     def _farewell(self, changes: list[Change]) -> list[Change]:
         for change in changes:
             if change.kind == "drop database":
+                now, wanted = (of.databases[change.object] for of in (self.current, self.wanted))
                 dump.before_drop(
-                    self.connection, self.gateway, self.current.databases[change.object], self.version
+                    self.connection, self.gateway, replace(now, alias=wanted.alias), self.version
                 )
             if change.kind == "drop role":
                 self._disown(change)

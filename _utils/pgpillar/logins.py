@@ -53,7 +53,9 @@ def _wanted(reader: Reader) -> Iterator[tuple]:
     """Each user with a password, once for each cluster, and a database there that it may use."""
     for user, entry in sorted(reader.tree["users"].items()):
         usable = sorted(reader.usable_by(user), reverse=True)
-        by_cluster = _of_replicas(reader, user) | {reader.cluster_of[name]: name for name in usable}
+        by_cluster = _of_replicas(reader, user) | {
+            reader.cluster_of[one]: reader.named(one) for one in usable
+        }
         for cluster, database in sorted(by_cluster.items()) if entry["state"] == PRESENT else ():
             if cluster and entry["password"]:
                 yield cluster, user, entry["password"], database

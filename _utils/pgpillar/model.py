@@ -147,6 +147,12 @@ class Database:
     default_grants: frozenset[DefaultGrant] = frozenset()
     creators: frozenset[str] = frozenset()  # the roles whose new objects get default grants
     objects: tuple[Object, ...] | None = None  # None: not known, as in pillar
+    alias: str | None = field(default=None, compare=False)  # what pillar calls it, if not by its name
+
+    @property
+    def key(self) -> str:
+        """Where it stands in pillar, under ``databases``."""
+        return self.alias or self.name
 
 
 @dataclass(frozen=True)

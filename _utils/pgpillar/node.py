@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pgpillar import scram
 from pgpillar.model import PRESENT, Endpoint, Secret
@@ -83,7 +83,9 @@ class _Pools:
         pools = {pool.name: pool for pool in self._all()}
         self._check(pools)
         return Node(
-            pools=pools,
+            pools={
+                name: replace(pool, database=self.reader.named(pool.database)) for name, pool in pools.items()
+            },
             clients={pool.user: self._client(pool.user) for pool in pools.values()},
             endpoints={
                 name: self.reader.endpoint(name)
@@ -199,5 +201,5 @@ class _Pools:
 
     def _named(self, pools: Mapping[str, Pool]):
         for pool in pools.values():
-            yield ROOT / "databases" / pool.database, pool.database
+            yield ROOT / "databases" / pool.database, self.reader.named(pool.database)
             yield ROOT / "users" / pool.user, pool.user

@@ -280,6 +280,10 @@ class Reader:
             todo += groups
         return above
 
+    def named(self, database: str) -> str:
+        """What its server calls a database."""
+        return self.tree["databases"][database]["name"] or database
+
     def usable_by(self, user: str) -> set[str]:
         """The databases that a user may connect to, by itself or through its groups."""
         return set().union(*(self._open_to[role] for role in (user, *self.groups_above(user))))
@@ -345,7 +349,18 @@ class Reader:
                     message = f"{name!r} is on no cluster that group {group!r} is on"
                     self.notes.add(self._role_path(name) / "groups", message, "take it out, or add a cluster")
 
+    def _check_names(self) -> None:
+        """A server has one database of a name."""
+        taken: dict[tuple, str] = {}
+        for database in sorted(self.tree["databases"], key=lambda one: (one != self.named(one), one)):
+            place = self.cluster_of[database], self.named(database)
+            if taken.setdefault(place, database) != database and place[0]:
+                other = self._database_path(taken[place])
+                message = f"cluster {place[0]!r} has a database {place[1]!r} already: {other}"
+                self.notes.add(self._database_path(database) / "name", message, "give this one another name")
+
     def _check_databases(self) -> None:
+        self._check_names()
         for name, entry in self.tree["databases"].items():
             path = self._database_path(name)
             if entry["state"] == PRESENT and not entry["owner"] and not self.notes.has(path / "owner"):
@@ -422,9 +437,12 @@ class Reader:
 
     def _check_home(self, cluster: str, admin: Mapping) -> None:
         home = admin["database"]
-        if self.cluster_of.get(home) == cluster and self.tree["databases"][home]["state"] != PRESENT:
-            message = f"the admin of cluster {cluster!r} connects to it first, so it is to stay"
-            self.notes.add(self._database_path(home) / "state", message, "name another admin:database before")
+        for database, entry in self.tree["databases"].items():
+            is_home = (self.cluster_of[database], self.named(database)) == (cluster, home)
+            if is_home and entry["state"] != PRESENT:
+                message = f"the admin of cluster {cluster!r} connects to it first, so it is to stay"
+                path = self._database_path(database) / "state"
+                self.notes.add(path, message, "name another admin:database before")
 
     def _check_tls(self, entry: Mapping, path: Path, socket: bool) -> None:
         if socket and entry["hostaddr"]:
@@ -455,7 +473,8 @@ class Reader:
             roles={role: self._role(role) for role in sorted(here)},
             memberships=joins,
             databases={
-                db: _database(db, entry, layouts.get(db), inside) for db, entry in sorted(databases.items())
+                self.named(db): _database(db, entry, layouts.get(db), inside)
+                for db, entry in sorted(databases.items())
             },
         )
 
@@ -512,9 +531,10 @@ def _inverted(members: Mapping[str, set[str]]) -> dict[str, set[str]]:
     return above
 
 
-def _database(name: str, entry: Mapping, layout: Layout | None, inside: Inside) -> Database:
+def _database(key: str, entry: Mapping, layout: Layout | None, inside: Inside) -> Database:
     same = ("state", "connection_limit", "encoding", "locale", "template", "bootstrap", "settings")
-    database = Database(name, entry["owner"] or "", **{key: entry[key] for key in same})
+    name, owner = entry["name"] or key, entry["owner"] or ""
+    database = Database(name, owner, alias=key, **{one: entry[one] for one in same})
     if layout is None:
         return database
     return dataclasses.replace(

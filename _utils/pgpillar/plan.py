@@ -516,17 +516,18 @@ def _impossible_database(
 ) -> Iterator[str]:
     if now is None:
         return
+    path = f"postgresql:databases:{database.key}"
     if database.state == ABSENT and now.state != QUARANTINED and _lets_in(now, server):
         yield (
             f"database {name!r} is still open, and only a quarantined one is dropped; "
-            f"set postgresql:databases:{name}:state to quarantined first, and to absent when nobody missed it"
+            f"set {path}:state to quarantined first, and to absent when nobody missed it"
         )
     for key in ("encoding", "locale"):
         had, asked = getattr(now, key), getattr(database, key)
         if database.state == PRESENT and had and asked and _spelled(had) != _spelled(asked):
             yield (
                 f"database {name!r} has {key} {had}, and PostgreSQL cannot change it to {asked} in place; "
-                f"dump it into a new database, or set postgresql:databases:{name}:{key} to {had}"
+                f"dump it into a new database, or set {path}:{key} to {had}"
             )
 
 
@@ -546,7 +547,7 @@ def _spelled(word: str) -> str:
 def _impossible_extensions(database: Database, now: Database | None, server: Server) -> Iterator[str]:
     for name, wanted in sorted(database.extensions.items()):
         offered = server.extensions.get(name)
-        path = f"postgresql:databases:{database.name}:extensions:{name}"
+        path = f"postgresql:databases:{database.key}:extensions:{name}"
         if now and name in now.extensions and wanted.version in (None, now.extensions[name].version):
             continue
         if not offered:

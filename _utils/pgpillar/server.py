@@ -140,7 +140,7 @@ def _rules(reader: Reader, cluster: str | None, networks: Iterable[str]) -> Iter
     for user, entry in reader.tree["users"].items():
         for database in reader.usable_by(user) if entry["state"] == PRESENT else ():
             if reader.cluster_of[database] == cluster:
-                yield from (Rule(database, user, network) for network in networks)
+                yield from (Rule(reader.named(database), user, network) for network in networks)
 
 
 def _ours(port: int, is_used: bool) -> dict[str, str]:

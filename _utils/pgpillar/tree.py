@@ -159,6 +159,7 @@ SCHEMA = Section(
 DATABASE = Section(
     {
         "owner": Key(ROLE_NAME, "the user or group that owns it"),
+        "name": Key(DATABASE_NAME, "what its server calls it, if not by this key"),
         "cluster": Key(Name(), "the cluster it is in; may be left out where there is one"),
         "state": Key(Choice(PRESENT, QUARANTINED, ABSENT), "present, quarantined or absent", PRESENT),
         "schemas": Key(MapOf(SCHEMA_NAME, SCHEMA), "schema: {owner, access}", NOTHING),

@@ -186,6 +186,17 @@ def test_an_open_database_is_never_dropped(full, tmp_path):
     assert dumps(full) == []
 
 
+def test_a_database_that_its_server_calls_otherwise_goes_by_the_name_of_pillar(full, tmp_path):
+    full.endpoint["dumps"] = str(tmp_path)
+    (known,) = closing_down("absent", name="shop")["databases"].values()
+    absent = {"databases": {"shop_eu": known}, "users": ["shop"]}
+    with pytest.raises(PlanError, match=r"'shop' is still open.*set postgresql:databases:shop_eu:state to"):
+        full.attempt(**absent)
+    full.converge(**{**absent, "databases": {"shop_eu": {**known, "state": "quarantined"}}})
+    assert full.settle(**absent) == {"databases": {"shop": ["dump, then drop"]}}
+    assert [path.name.partition("-")[0] for path in dumps(full)] == ["shop_eu"]
+
+
 def test_a_dropped_database_can_be_restored_from_its_dump(closed, tmp_path):
     assert closed.settle(**closing_down("absent")) == {"databases": {"shop": ["dump, then drop"]}}
     assert not exists(closed)

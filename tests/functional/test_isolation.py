@@ -54,6 +54,15 @@ def test_a_cluster_for_a_service(cluster, neighbour):
         neighbour.query("select 1", user="shop_app", dbname="wiki")
 
 
+def test_a_database_of_one_name_on_each_cluster(cluster, neighbour):
+    converged("name", eu=cluster, us=neighbour)
+    for own, user, other in ((cluster, "shop_eu_app", neighbour), (neighbour, "shop_us_app", cluster)):
+        own.query("create table orders (what text)", user="shop", dbname="shop")
+        own.query("insert into orders values ('tea')", user=user, dbname="shop")
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            other.query("select 1", user=user, dbname="shop")
+
+
 def test_a_database_for_a_service(cluster):
     converged("database", main=cluster)
     for service, other in NEIGHBOURS:

@@ -31,6 +31,11 @@ def test_a_user_gets_in_everywhere(tree):
     assert verdicts(tree) == {"primary": "ok", "replica": "ok"}
 
 
+def test_a_database_is_asked_for_as_its_server_calls_it(tree):
+    tree["databases"] = {"elsewhere": {"name": "shop", "owner": "shop_app"}}
+    assert verdicts(tree) == {"primary": "ok", "replica": "ok"}
+
+
 def test_a_password_that_is_not_in_effect_is_told_and_not_shown(tree):
     tree["users"]["shop_app"]["password"] = "not-in-effect"
     told = verdicts(tree)

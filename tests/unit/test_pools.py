@@ -54,6 +54,17 @@ def test_what_makes_a_database_usable(databases):
     assert found == {"shop": ("shop", "ann")}
 
 
+def test_a_pool_is_called_as_pillar_calls_its_database():
+    databases = {"shop": "ann", "elsewhere": {"name": "shop", "owner": "ann", "cluster": "two"}}
+    databases["shop"] = {"owner": "ann", "cluster": "one"}
+    tree = {"clusters": {name: {"host": name} for name in ("one", "two")}, "databases": databases}
+    tree["users"] = {"ann": user()}
+    assert pools(**tree) == {"shop": ("shop", "ann"), "elsewhere": ("shop", "ann")}
+    named = {"x": {"database": "elsewhere", "user": "ann"}}
+    assert pools(**tree, pools=named) == {"shop": ("shop", "ann"), "x": ("shop", "ann")}
+    assert read(**tree, pools=named).pools["x"].cluster == "two"
+
+
 @pytest.mark.parametrize("state", ["quarantined", "absent"])
 def test_a_database_that_is_on_its_way_out_has_no_pool(state):
     assert pools(databases={"shop": {**SHOP["shop"], "state": state}}, users={"shop_app": user()}) == {}

@@ -54,6 +54,12 @@ def test_the_databases_of_another_cluster_are_no_business_of_its():
     assert {rule.database for rule in wanted.rules} == {"wiki"}
 
 
+def test_a_database_is_called_as_the_server_calls_it():
+    databases = {"databases": {"elsewhere": {"name": "shop", "owner": "wiki"}}}
+    wanted = read(tree={**TREE, **databases, "users": {"wiki": {}}, "groups": {}})
+    assert [rule.database for rule in wanted.rules] == ["shop"]
+
+
 def test_a_user_that_is_to_go_is_let_in_no_more():
     users = {"users": {**TREE["users"], "analyst": {"groups": ["readers"], "state": "absent"}}}
     assert "analyst" not in {rule.user for rule in read(tree={**TREE, **users}).rules}

@@ -39,6 +39,16 @@ def test_of_a_fresh_node_it_is_told_what_comes_first(node, shop, bare_python):
     assert "postgresql:clusters" in results["pgbouncer passwords"][1]
 
 
+def test_databases_of_one_name_have_pools_of_their_own(node, two_clusters, cluster, neighbour):
+    neighbour.query("alter database wiki rename to shop")
+    two_clusters["databases"]["elsewhere"] = {**two_clusters["databases"].pop("wiki"), "name": "shop"}
+    node.converge(two_clusters)
+    node.start()
+    asked = "select current_database(), current_setting('port')"
+    assert node.query(asked) == [("shop", str(cluster.server.port))]
+    assert node.query(asked, "elsewhere", "wiki") == [("shop", str(neighbour.server.port))]
+
+
 def test_another_nodes_password_is_refused(running, shop, make_node):
     other = make_node("app-2")
     other.converge(shop)
