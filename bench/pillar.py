@@ -87,7 +87,8 @@ def _text(name: str) -> str:
 
 def _armor(name: str) -> str:
     """What has the shape of an encrypted message, and is none."""
-    body = base64.encodebytes(b"\x84" + hashlib.sha512(name.encode()).digest() * 3).decode()
+    digest = hashlib.sha512(name.encode()).digest()
+    body = base64.encodebytes(b"\x84\x40" + digest + b"\xd2\x40" + digest).decode()
     lines = ["-----BEGIN PGP MESSAGE-----", "", *body.splitlines(), "-----END PGP MESSAGE-----"]
     return "".join(f"        {line}\n" if line else "\n" for line in lines)
 

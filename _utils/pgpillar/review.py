@@ -20,10 +20,11 @@ from pgpillar.model import PRESENT, Secret
 from pgpillar.node import Node
 from pgpillar.pillar import Declared, PillarError
 from pgpillar.sealed import Sealed, seal
-from pgpillar.shape import MAX_NAME, Notes, Path, Problem, nearest
+from pgpillar.shape import EACH, MAX_NAME, Notes, Path, Problem, nearest
 from pgpillar.tree import ROOT, TREE
 
 SECRETS = "secrets"  # all passwords stand in files below a directory of this name
+EACH_OF = "each of "  # before a glob
 USERS = "postgresql-users"  # there, each role has a file in this one
 EVERYBODY = "all"  # and this file is for the minion that administers
 
@@ -33,7 +34,7 @@ WEIGHED = 12, 24, 72  # so many of them: the few are faster, and mostly enough
 EVERYWHERE = "postgres", "pgpillar"  # names that anybody may guess
 STRONG = 4  # of 4: guessed in no fewer than ten thousand million attempts
 NAMES_SECRET = re.compile(
-    r"(?i)(pass(word|wd|phrase)?|pwd|secret|token|credential|(api|private|access).?key)s?$"
+    r"(?i)(pass(word|wd|phrase)?|pwd|secret|token|credential|(api|private|access).?key|^key)s?$"
 )
 WHO_USES = re.compile(f"{ROOT}:(databases|groups)")
 
@@ -46,6 +47,11 @@ class Seen(NamedTuple):
     tree: object
     files: Mapping[str, object]
     is_whole: bool = True  # every file could be read
+    glob: str | None = None  # which minions it stands for, where it is the example of several
+
+    @property
+    def label(self) -> str:
+        return EACH_OF + self.glob if self.glob else self.minion
 
 
 class Remark(NamedTuple):
@@ -142,11 +148,11 @@ class Environment:
                 yield from (Remark(one.minion, problem, is_fault) for problem in judge(self, one, tree))
 
 
-class Password(NamedTuple):
-    """A password, where it stands, and whose it is."""
+class Held(NamedTuple):
+    """A secret, where it stands, and what it is."""
 
     path: Path
-    whose: str
+    what: str
     secret: Secret
 
 
@@ -159,19 +165,32 @@ def named_admins(tree: object) -> set[str]:
     return {minion for named in pillar.named_minions(tree).values() for minion in named}
 
 
-def _passwords(tree: object) -> Iterator[Password]:
-    """Those of a tree, or of a part of one, whatever else is wrong with it."""
-    for name, entry in pillar.entries(tree, "users").items():
-        yield from _password(ROOT / "users" / name, f"user {name!r}", entry)
-    for name, entry in pillar.entries(tree, "clusters").items():
-        admin = pillar.peek(entry, "admin")
-        yield from _password(ROOT / "clusters" / name / "admin", f"the admin of cluster {name!r}", admin)
+def _secrets(tree: object) -> Iterator[Held]:
+    """Those of a tree, or of a part of one, whatever else is wrong with it: wherever its shape has one."""
+    for pattern in TREE.secrets():
+        for path, value in _matching(tree, pattern, ROOT):
+            if value and isinstance(value, str):
+                yield Held(path, _told(*path[1:]), Secret(value))
 
 
-def _password(path: Path, whose: str, entry: object) -> Iterator[Password]:
-    password = pillar.peek(entry, "password")
-    if password and isinstance(password, str):
-        yield Password(path / "password", whose, Secret(password))
+def _passwords(tree: object) -> Iterator[Held]:
+    """Those of people and programs. Other secrets are made elsewhere, and nodes may share them."""
+    return (held for held in _secrets(tree) if held.path[-1] == "password")
+
+
+def _matching(value: object, pattern: Path, path: Path) -> Iterator[tuple[Path, object]]:
+    if not pattern or not isinstance(value, Mapping):
+        yield from [] if pattern else [(path, value)]
+        return
+    key, *rest = pattern
+    for name, item in value.items():
+        if isinstance(name, str) and key in (EACH, name):
+            yield from _matching(item, rest, path / name)
+
+
+def _told(section: str, name: object, *within: str) -> str:
+    """Whose a secret is, as in: the password of the admin of cluster 'main'."""
+    return " of ".join([*(f"the {key}" for key in reversed(within)), f"{section.removesuffix('s')} {name!r}"])
 
 
 # Names, and what is said in more than one file
@@ -193,8 +212,9 @@ def colliding_names(environment: Environment, one: Seen, tree: Mapping) -> Itera
 
 def said_twice(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
     """What stands in two files. Salt takes what it reads last, without a word."""
+    secret = {held.path for held in _secrets(one.tree)}
     for path, values in _in_several(one.files, ROOT):
-        if path[-1] == "password" or _differ(values.values()):
+        if path in secret or _differ(values.values()):
             message = f"this stands in {' and in '.join(values)}, and Salt takes one of them"
             yield Problem(str(path), message, "keep it in one file")
 
@@ -242,12 +262,12 @@ def lost_pools(environment: Environment, one: Seen, tree: Mapping) -> Iterator[P
 
 def bad_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
     first: dict[Secret, str] = {}
-    for path, whose, secret in _passwords(one.tree):
+    for path, what, secret in _passwords(one.tree):
         if secret in first:
-            yield Problem(str(path), f"this is the password of {first[secret]} as well", "give each its own")
+            yield Problem(str(path), f"this is {first[secret]} as well", "give each its own")
         elif fault := weakness(secret.reveal(), path[-2], path[2]):
             yield Problem(str(path), f"the password {fault}", "make a random one")
-        first.setdefault(secret, whose)
+        first.setdefault(secret, what)
 
 
 def weakness(password: str, *names: str) -> str | None:
@@ -267,18 +287,18 @@ def _score(text: str) -> int:
     return zxcvbn(text)["score"] if text else 0
 
 
-def clear_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
-    for path, whose, secret in _passwords(one.tree) if environment.is_secret else ():
+def clear_secrets(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+    for path, what, secret in _secrets(one.tree) if environment.is_secret else ():
         if not isinstance(secret.reveal(), Sealed):
-            yield _clear(path, f"the password of {whose}")
+            yield _clear(path, what)
 
 
 def in_the_clear(data: object) -> Iterator[Problem]:
     """What is not encrypted in a file for secrets, whether a minion sees that file or not."""
     data = seal(data, Path(), lambda path, value: None)
-    for path, whose, secret in _passwords(pillar.peek(data, ROOT[0])):
+    for path, what, secret in _secrets(pillar.peek(data, ROOT[0])):
         if not isinstance(secret.reveal(), Sealed):
-            yield _clear(path, f"the password of {whose}")
+            yield _clear(path, what)
     for path, text in _texts(data, Path()):
         if path[0] != ROOT[0] and any(NAMES_SECRET.search(str(key)) for key in path) and text:
             yield _clear(path, "a secret")
@@ -298,10 +318,10 @@ def _clear(path: Path, what: str) -> Problem:
     return Problem(str(path), f"{what} stands here in the clear", "make a new one, and encrypt it")
 
 
-def public_passwords(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
+def public_secrets(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
     for file, given in one.files.items():
-        for path, whose, _ in _passwords(given) if not is_for_secrets(file) else ():
-            message = f"the password of {whose} stands in {file}, which is not for secrets"
+        for path, what, _ in _secrets(given) if not is_for_secrets(file) else ():
+            message = f"{what} stands in {file}, which is not for secrets"
             yield Problem(str(path), message, f"make a new one, in a file below {SECRETS}/")
 
 
@@ -324,7 +344,7 @@ def secrets_of_others(environment: Environment, one: Seen, tree: Mapping) -> Ite
     for file, given in one.files.items():
         passwords = [*_passwords(given)] if is_for_secrets(file) else ()
         if passwords and _role_of(file) not in one.roles:
-            message = f"{one.minion} would see the password of {passwords[0].whose}, and has {roles}"
+            message = f"{one.minion} would see {passwords[0].what}, and has {roles}"
             fix = f"take {file} out of what top.sls gives it, and out of what the files there include"
             yield Problem(str(passwords[0].path), message, fix)
 
@@ -386,14 +406,25 @@ def missing_admins(environment: Environment, one: Seen, tree: Mapping) -> Iterat
 
 
 def crowded_clusters(environment: Environment, one: Seen, tree: Mapping) -> Iterator[Problem]:
-    """Where all pools are full. An entry of roles.yaml counts as one node, however many it may mean."""
+    """Where all pools are full. A glob of roles.yaml counts as one node, however many it may mean."""
+    labels = {other.minion: other.label for other in environment.seen}
     for (cluster, target), sizes in environment.pool_sizes.items():
         most = tree["clusters"].get(cluster, {}).get("max_connections")
         if most and sum(sizes.values()) > most:
-            told = ", ".join(f"{minion}: {size}" for minion, size in sorted(sizes.items()))
-            message = f"the pools of its {target} may hold {sum(sizes.values())} connections ({told})"
+            total, told = sum(sizes.values()), _largest({labels[name]: size for name, size in sizes.items()})
+            message = f"the pools of its {target} may hold {total} connections ({told})"
             path = ROOT / "clusters" / cluster / "max_connections"
             yield Problem(str(path), message, f"let them be {most} at most, by size or default_pool_size")
+
+
+def _largest(sizes: Mapping[str, int], most: int = 5) -> str:
+    """Those that matter, and whether a glob is among them all, of which nobody knows how many it means."""
+    told = [f"{name}: {size}" for name, size in sorted(sizes.items(), key=lambda one: (-one[1], one[0]))]
+    more = [f"and {len(told) - most} more"] if len(told) > most else []
+    reckoned = (
+        "; one minion is reckoned for each glob" if any(name.startswith(EACH_OF) for name in sizes) else ""
+    )
+    return ", ".join(told[:most] + more) + reckoned
 
 
 _OF_ALL = {
@@ -402,8 +433,8 @@ _OF_ALL = {
     pools_twice: True,
     lost_pools: True,
     bad_passwords: True,
-    clear_passwords: True,
-    public_passwords: True,
+    clear_secrets: True,
+    public_secrets: True,
     missing_admins: True,
     weak_tls: False,
 }

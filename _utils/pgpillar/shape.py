@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pgpillar import guc, scram
 from pgpillar.model import Secret
 
+EACH = object()  # in a path, any key
 MAX_NAME = 63  # bytes; PostgreSQL cuts what is longer, without a word
 
 
@@ -99,6 +100,10 @@ class Kind:
 
     def read(self, value, path: Path, notes: Notes):
         raise NotImplementedError
+
+    def secrets(self) -> Iterator[Path]:
+        """Where secrets stand in a value of this kind. ``EACH`` is for whatever key there is."""
+        return iter(())
 
     def refuse(self, value, path: Path, notes: Notes, fix: str = ""):
         notes.add(path, f"{_kind_of(value)} is not {self.expected}", fix or f"write {self.expected}")
@@ -267,6 +272,9 @@ class Password(Kind):
     secret = True
     expected = "a password in one line of text"
 
+    def secrets(self):
+        yield Path()
+
     def read(self, value, path, notes):
         if not isinstance(value, str) or not value or set(value) & set("\r\n") or not _is_sendable(value):
             return self.refuse(value, path, notes, "put a text of one line in quotes")
@@ -391,6 +399,9 @@ class MapOf(Kind):
                 read[name] = entry
         return read
 
+    def secrets(self):
+        return (Path((EACH, *path)) for path in self.value.secrets())
+
 
 _NO_SPACE = ("the space after the colon is missing", "write 'key: value'")
 
@@ -452,6 +463,9 @@ class Section(Kind):
     @cached_property
     def _required(self) -> list[str]:
         return [name for name, key in self.keys.items() if key.required]
+
+    def secrets(self):
+        return (Path((name, *path)) for name, key in self.keys.items() for path in key.kind.secrets())
 
     def _unknown(self, name, path, notes):
         """Beside a secret, a key is named only where it is near to a known one, for it may be the secret."""

@@ -46,7 +46,8 @@ class Overview:
     def _seen(self, one: Node) -> review.Seen:
         view = self.views[one.minion]
         files = {file: _postgresql(source.data) for file, source in view.sources.items()}
-        return review.Seen(one.minion, one.roles, view.tree, files, view.whole)
+        glob = one.glob if one.glob != one.minion else None
+        return review.Seen(one.minion, one.roles, view.tree, files, view.whole, glob)
 
     def findings(self) -> Iterator[Finding]:
         """Everything that is wrong."""
