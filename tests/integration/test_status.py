@@ -64,23 +64,13 @@ def run(master):
     """What salt-run returns, as data; no secret is in it."""
     client = master.salt_run_cli(timeout=PATIENCE)
 
-    def run(function):
-        told = client.run(function)
+    def run(*command):
+        told = client.run(*command)
         assert told.returncode == told.data["retcode"]
         assert not set(SECRETS) & set(re.findall(r"[\w-]+", told.stdout + told.stderr))
         return told.data
 
     return run
-
-
-@pytest.fixture
-def status(run):
-    return partial(run, "pgpillar.status")
-
-
-@pytest.fixture
-def logins(run):
-    return partial(run, "pgpillar.logins")
 
 
 def name_of_the_replica(pair, name):  # noqa: F811
@@ -118,7 +108,8 @@ def leading(told):
     return {name: pool["leads_to"] for name, pool in told["nodes"]["app-1"]["pools"].items()}
 
 
-def test_everything_is_told(pair, node, minions, ask, converge, status, logins, master, pillar_dir):  # noqa: F811
+def test_everything_is_told(pair, node, minions, ask, converge, run, master, pillar_dir):  # noqa: F811
+    status, logins = partial(run, "pgpillar.status"), partial(run, "pgpillar.logins")
     name_of_the_replica(pair, "db-2")
     converge("db-1", "db-2")
     node.start()
@@ -168,3 +159,14 @@ def test_everything_is_told(pair, node, minions, ask, converge, status, logins, 
     assert told["clusters"]["main"]["primaries"] == []
     assert told["wrong"]["main"] == ["no server of it that answers is the primary"]
     assert "cannot connect to" in told["wrong"]["db-1"][0]
+
+    # Who cannot be promoted is told before anything is done, and nobody is waited for twice
+    for name, why in {
+        "nosuch": "no minion of this name has a role",
+        "db-2": "its minion does not answer",
+    }.items():
+        told = run("pgpillar.promote", name)
+        assert told["outcome"].startswith(
+            f"stopped: {name} cannot be promoted: {why}; what could be promoted:"
+        )
+        assert told["steps"] == []
