@@ -171,7 +171,8 @@ def inspect(cluster=None):
 
 def unmanaged(cluster=None):
     """
-    What the cluster holds and pillar does not name. None of it is ever touched.
+    What the cluster holds and pillar does not name, with rights on what pillar cannot declare, such as types,
+    languages and parameters. None of it is ever touched.
 
     CLI Example:
 

@@ -170,6 +170,31 @@ _INSIDE = {
         where a.grantee <> d.defaclrole and (d.defaclnamespace = 0 or ({in_scope}))""",
 }
 
+# What rights are held on and pillar does not declare, in a database and in the cluster: where the catalogs
+# have its name, its owner and its rights
+UNDECLARED = {
+    "type": ("nspname, typname", "typowner", "typacl", "pg_type join pg_namespace n on n.oid = typnamespace"),
+    "language": ("lanname", "lanowner", "lanacl", "pg_language"),
+    "foreign data wrapper": ("fdwname", "fdwowner", "fdwacl", "pg_foreign_data_wrapper"),
+    "foreign server": ("srvname", "srvowner", "srvacl", "pg_foreign_server"),
+    "large object": ("oid", "lomowner", "lomacl", "pg_largeobject_metadata"),
+}
+_SHARED = {"tablespace": ("spcname", "spcowner", "spcacl", "pg_tablespace")}
+_PARAMETERS = {"parameter": ("parname", "10", "paracl", "pg_parameter_acl")}  # from PostgreSQL 15 on
+
+
+def _rights_on(places: Mapping[str, tuple[str, str, str, str]]) -> str:
+    """What others than the owner and PUBLIC may do there."""
+    things = " union all ".join(
+        f"select '{kind}' as kind, array[{name}]::text[] as path, {owner} as owner, {acl} as acl from {place}"
+        for kind, (name, owner, acl, place) in places.items()
+    )
+    return f"""
+        select t.kind, t.path, a.privilege_type as privilege, {{grantee}} as grantee,
+               a.is_grantable as grantable, '' as grantor
+        from ({things}) t, aclexplode(t.acl) a where a.grantee not in (0, t.owner)"""
+
+
 _DEFAULT_KINDS = {
     "r": "table",
     "S": "sequence",
@@ -217,6 +242,8 @@ def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Clust
     left_out = set() if scope.extensions else {"extensions"}
     queries = {name: query for name, query in {**_ROLES, **_DATABASES}.items() if name not in left_out}
     arguments = {"roles": _array(scope.roles), "databases": _array(scope.databases), "leaving": list(leaving)}
+    if scope.roles is None:
+        queries["rights"] = _rights_on(_SHARED | (_PARAMETERS if connection.server_version >= 150000 else {}))
     answers = _ask(connection, queries, arguments)
     server, settings = answers["server"][0], _settings(answers["role_settings"])
     passwords = _passwords(connection, arguments) if scope.passwords and server["sees_passwords"] else {}
@@ -226,6 +253,7 @@ def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Clust
         roles={row["name"]: _role(row, settings, passwords) for row in answers["roles"]},
         memberships=frozenset(joins),
         databases=_databases(answers),
+        grants=frozenset(map(_right, answers.get("rights", ()))),
         server=_server(server, answers),
     )
 
@@ -331,7 +359,9 @@ def read_inside(connection, database: Database, wanted: Database | None = None) 
 
 
 def _inside(wanted: Database | None) -> dict[str, str]:
-    left_out = "extensions" if wanted and not wanted.extensions else None
+    if wanted is None:
+        return {**_INSIDE, "rights": _rights_on(UNDECLARED)}
+    left_out = None if wanted.extensions else "extensions"
     return {name: query for name, query in _INSIDE.items() if name != left_out}
 
 
@@ -344,7 +374,7 @@ def _filled(database: Database, answers: Mapping) -> Database:
         database,
         schemas={one.path[0]: Schema(one.path[0], one.owner) for one in things if one.kind == "schema"},
         extensions={row["name"]: Extension(**row) for row in answers.get("extensions", ())},
-        grants=database.grants | frozenset(grants),
+        grants=database.grants | frozenset([*grants, *map(_right, answers.get("rights", ()))]),
         default_grants=frozenset(map(_default_grant, answers["default_grants"])),
         objects=tuple(one for one in things if one.kind not in ("schema", "column")),
     )
@@ -352,6 +382,10 @@ def _filled(database: Database, answers: Mapping) -> Database:
 
 def _grant(thing: Object, row: Mapping) -> Grant:
     return Grant(thing.kind, thing.path, row["privilege"], row["grantee"], row["grantable"], row["grantor"])
+
+
+def _right(row: Mapping) -> Grant:
+    return Grant(**{**row, "path": tuple(row["path"])})
 
 
 def _default_grant(row: Mapping) -> DefaultGrant:

@@ -182,6 +182,7 @@ class Cluster:
     roles: Mapping[str, Role] = field(default_factory=dict)
     memberships: frozenset[Membership] = frozenset()
     databases: Mapping[str, Database] = field(default_factory=dict)
+    grants: frozenset[Grant] = frozenset()  # on what is in no database; pillar declares none
     server: Server | None = None
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pgpillar.catalog import UNDECLARED
 from pgpillar.model import ABSENT, PRESENT, PUBLIC, Cluster, Database, Grant
 
 BUILT_IN = frozenset({"plpgsql"})
@@ -24,6 +25,7 @@ def unmanaged(current: Cluster, wanted: Cluster, own_database: str) -> dict:
             for join in current.memberships
             if join.member in strangers and join.role in wanted.roles
         ),
+        "rights": sorted(map(_told, current.grants)),
         **_inside(current, wanted, strangers),
     }
     return {kind: names for kind, names in found.items() if names}
@@ -77,14 +79,18 @@ def _missing(there: Iterable[str], named: Iterable[str]) -> list[str]:
 
 
 def _grants(now: Database, wanted: Database, strangers: set[str]) -> list[str]:
-    """Grants to roles that pillar does not name, and any in schemas that it does not name."""
+    """Grants to roles that pillar does not name, and any on what it does not name."""
     lines = {
         _told(grant, now)
         for grant in now.grants
-        if grant.grantee in strangers
-        or (grant.path and grant.path[0] not in wanted.schemas and grant.grantee != PUBLIC)
+        if grant.grantee in strangers or (_is_elsewhere(grant, wanted) and grant.grantee != PUBLIC)
     }
     return sorted(lines)
+
+
+def _is_elsewhere(grant: Grant, wanted: Database) -> bool:
+    """Whether it is on what this database has and pillar does not name."""
+    return grant.kind in UNDECLARED or (grant.path != () and grant.path[0] not in wanted.schemas)
 
 
 def _elsewhere(current: Cluster, wanted: Cluster) -> dict[str, list[str]]:
@@ -99,5 +105,6 @@ def _elsewhere(current: Cluster, wanted: Cluster) -> dict[str, list[str]]:
     return {name: lines for name, lines in sorted(found.items()) if lines}
 
 
-def _told(grant: Grant, where: Database) -> str:
-    return f"{grant.privilege} on {grant.kind} {'.'.join(grant.path) or where.name} to {grant.grantee}"
+def _told(grant: Grant, where: Database | None = None) -> str:
+    on = ".".join(grant.path) if where is None or grant.path else where.name
+    return f"{grant.privilege} on {grant.kind} {on} to {grant.grantee}"

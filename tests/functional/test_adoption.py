@@ -78,6 +78,44 @@ def test_strangers_are_reported(mess):
     }
 
 
+BEYOND_PILLAR = """
+create type mood as enum ();
+grant usage on type mood to shop_app;
+grant usage on language plpgsql to shop_app;
+create foreign data wrapper none;
+grant usage on foreign data wrapper none to shop_app;
+create server nowhere foreign data wrapper none;
+grant usage on foreign server nowhere to shop_app, public;
+select lo_create(7);
+grant select on large object 7 to shop_app;
+grant create on tablespace pg_default to shop_app;
+"""
+
+
+def test_rights_on_what_pillar_cannot_declare_are_reported_and_left(every_cluster):
+    declared = {"databases": {"shop": {"owner": "shop", "access": {"shop_app": "read"}}}}
+    declared["users"] = ["shop", "shop_app"]
+    every_cluster.converge(**declared)
+    every_cluster.query(BEYOND_PILLAR, **AT_SHOP)
+    since_15 = every_cluster.query("select to_regclass('pg_parameter_acl') is not null") == [(True,)]
+    if since_15:
+        every_cluster.query("grant set on parameter log_statement to shop_app")
+    assert every_cluster.converge(**declared) == {}
+    parameters = ["SET on parameter log_statement to shop_app"] * since_15
+    assert reported(every_cluster, **declared) == {
+        "rights": ["CREATE on tablespace pg_default to shop_app", *parameters],
+        "grants": {
+            "shop": [
+                "SELECT on large object 7 to shop_app",
+                "USAGE on foreign data wrapper none to shop_app",
+                "USAGE on foreign server nowhere to shop_app",
+                "USAGE on language plpgsql to shop_app",
+                "USAGE on type public.mood to shop_app",
+            ]
+        },
+    }
+
+
 def test_nothing_of_a_strangers_is_touched(mess):
     before = everything(mess)
     mess.settle(**SHOP)
