@@ -144,7 +144,7 @@ class Switch:
                 lambda: not primaries and follows,
                 lambda: (
                     f"the primary of {target} is alive, for it still sends, and its minion does not answer;"
-                    " mend that, or stop the server there"
+                    " mend that, or stop the server there (that a host has lost power shows after a minute)"
                 ),
             ),
             (
