@@ -6,10 +6,12 @@
 ``advice``           what pgpillar says to a complaint of the server or of libpq, from pgpillar.connect
 ``pillar-change``    pillar (before, ``---``, after), and what the plan from the one to the other is
 ``pillar-problems``  pillar, and what is said about it
+``core-modules``     modules of the core, each with what it says of itself
 ``command-help``     what a command of ``pgpillar`` says of itself
 ``:test:``           the name of a test, which must exist
 """
 
+import ast
 import re
 from pathlib import Path
 
@@ -119,6 +121,22 @@ def default(key):
     if key.default is None or (key.default == -1 and "any number" in key.help):
         return ""
     return f"``{key.default}``" if isinstance(key.default, (str, int)) and key.default != "" else ""
+
+
+# Modules of the core
+
+
+class CoreModules(FromCode):
+    optional_arguments = 99
+
+    def lines(self):
+        return table(("module", "what it is"), [(f"``{name}``", summary(name)) for name in self.arguments])
+
+
+def summary(module):
+    """Return the first sentences of what a module of the core says of itself."""
+    parsed = ast.parse((ROOT / f"_utils/pgpillar/{module}.py").read_text())
+    return ast.get_docstring(parsed).partition("\n\n")[0]
 
 
 # Levels
@@ -253,6 +271,7 @@ DIRECTIVES = {
     "advice": Advice,
     "pillar-change": PillarChange,
     "pillar-problems": PillarProblems,
+    "core-modules": CoreModules,
     "command-help": CommandHelp,
 }
 

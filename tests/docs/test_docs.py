@@ -55,6 +55,12 @@ def test_the_readme_names_tests_that_exist(name):
     assert exists(*name.split("::"))
 
 
+def test_the_design_names_each_module_of_the_core_once():
+    named = re.findall(r"^\.\. core-modules:: (.*)", (ROOT / "docs/design.rst").read_text(), re.M)
+    there = [path.stem for path in (ROOT / "_utils/pgpillar").glob("[!_]*.py")]
+    assert sorted(" ".join(named).split()) == sorted(there)
+
+
 @pytest.mark.parametrize("path", re.findall(r"(?:<|:: )((?:docs|\w+\.rst)[^>\s]*)", README))
 def test_the_readme_leads_to_files_that_exist(path):
     assert (ROOT / path).exists()
