@@ -15,6 +15,6 @@ def insist(error: type[Exception]) -> None:
     """Go no further without it. A kind of error of its own tells states that another may bring it."""
     if not is_there():
         raise error(
-            "psycopg2 is missing in Salt's own Python; apply the state postgresql.psycopg2 to put it there,"
-            " and only then can this be told or done"
+            "psycopg2 is missing in Salt's own Python; the state postgresql.psycopg2 puts it there,"
+            " and then this can be told and done"
         )

@@ -262,7 +262,7 @@ def test_the_state_tree_brings_the_driver_and_goes_on_in_the_same_run(minion, cl
     assert without.returncode != 0
     minion.told("saltutil.sync_all")
     out, err = minion.start("pg_access.plan").wait()
-    assert "apply the state postgresql.psycopg2 to put it there" in out + err
+    assert "the state postgresql.psycopg2 puts it there" in out + err
     assert "Traceback" not in out + err
     foretold = minion.told("state.highstate", "test=True")
     assert [state["result"] for state in foretold.values()] == [None, None]
