@@ -118,9 +118,10 @@ class _Pools:
         if name not in taken:
             taken[name] = user
             return True
+        both = " and ".join(map(repr, sorted((taken[name], user))))
         self.notes.add(
             ROOT / "pools",
-            f"{taken[name]!r} and {user!r} would both have a pool called {name!r} on this node",
+            f"{both} would both have a pool called {name!r} on this node",
             f"name one, for example {name}_{user}: {{database: {name}, user: {user}}}",
         )
         return False

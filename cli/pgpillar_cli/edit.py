@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
@@ -28,9 +28,12 @@ class EditError(Exception):
 class Refused(EditError):
     """What would come of it is wrong."""
 
-    def __init__(self, findings: Iterable[Finding]):
-        told = [f"- {one.path or one.file}: {one.message}; {one.fix}" for one in findings]
-        super().__init__("\n".join(["this would make pillar wrong, so nothing was written:", *told]))
+    def __init__(self, findings: Iterable[Finding], remedies: Mapping[str, str]):
+        told = [
+            f"- {one.path or one.file}: {one.message}; {remedies.get(one.path, one.fix)}" for one in findings
+        ]
+        once = dict.fromkeys(told)
+        super().__init__("\n".join(["this would make pillar wrong, so nothing was written:", *once]))
 
 
 class Edit:
@@ -39,6 +42,7 @@ class Edit:
     def __init__(self, place: Place):
         self.place = place
         self.notes: dict[str, list[str]] = {}
+        self.remedies: dict[str, str] = {}  # by path, what the person may type in place of an edit
         self._files: dict[str, File] = {}
 
     def file(self, name: str) -> File:
@@ -57,7 +61,7 @@ class Edit:
         texts = {name: self._files[name].text() for name in self.notes}
         before, after = self._findings({}), self._findings(texts)
         if wrong := after - before:
-            raise Refused(findings.merged(wrong))
+            raise Refused(findings.merged(wrong), self.remedies)
         _replace({(self.place.root / name).resolve(): text for name, text in texts.items()})
 
     def _findings(self, texts: dict[str, str]) -> set[Finding]:

@@ -8,6 +8,8 @@ import shlex
 import click
 
 from pgpillar.access import LEVELS
+from pgpillar.node import PLAIN
+from pgpillar.pillar import ROOT
 from pgpillar_cli import amend, vault
 from pgpillar_cli.edit import Edit, EditError
 from pgpillar_cli.place import Place, PlaceError
@@ -93,6 +95,9 @@ def new_user(edit, name, accesses, groups, run_as, pool, role, minions):
         raise EditError(f"user {name!r} is there already; for another password: pgpillar new-secret {name}")
     if public := {key: value for key, value in {"groups": [*groups], "run_as": run_as}.items() if value}:
         amend.describe_user(edit, name, **public)
+    if len(accesses) == 1:
+        example = name if PLAIN.fullmatch(name) else "app"
+        edit.remedies[str(ROOT / "pools")] = f"call it something else there, for example: --pool {example}"
     for database, level in accesses:
         amend.give(edit, name, database, level)
         if pool:

@@ -294,7 +294,9 @@ def test_a_message_that_gpg_left_beside_the_keys_is_none(fork):
 
 def test_a_pool_that_would_be_called_as_another_can_be_named(fork):
     options = ("--access", "shop=read", "--role", "shop")
-    assert "would both have a pool called 'shop'" in fork.refused("new-user", "shop_worker", *options)
+    said = fork.refused("new-user", "shop_worker", *options)
+    assert "would both have a pool called 'shop'" in said
+    assert "for example: --pool shop_worker" in said
     changed = fork.done("new-user", "shop_worker", *options, "--pool", "jobs")
     assert "+    jobs: {database: shop, user: shop_worker}" in changed[SERVER]
 
