@@ -156,7 +156,8 @@ def clone(tmp_path, cluster, node):
     write(fork / "pillar/postgresql/clusters.sls", main)
     secret = {"clusters": {"main": {"admin": {"password": cluster.server.password}}}}
     write(fork / "pillar/dev/secrets/postgresql-admin.sls", secret)
-    write(fork / "pillar/dev/own-server/cluster.sls", {})  # its server is none of the hosts' own
+    (elsewhere,) = [text for of, _, text in blocks() if "elsewhere" in of]
+    subprocess.run(["bash", "-euc", elsewhere], cwd=fork, check=True)
     for command in (
         ["git", "init", "--quiet", "--initial-branch", "main", fork],
         ["git", "-C", fork, "add", "--all"],
