@@ -5,12 +5,13 @@ import subprocess
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
 
+from devtools.embedded import Failed
 from devtools.postgres import free_port, wait_for
 
 FETCH = Path(__file__).parent.parent / "salt" / "consul" / "fetch.sh"
 CACHE = Path("/var/cache/pgpillar/consul")
 PROGRAM = CACHE / "package" / "usr" / "bin" / "consul"
-PORTS = ("http", "server", "serf_lan")
+USES = ("http", "server", "serf_lan")
 MANAGEMENT = "a-token-that-may-do-everything"
 
 
@@ -33,7 +34,7 @@ class Agent:
 
     def __init__(self, directory, name, leader=None, with_acls=False):
         self.directory, self.name, self.leader, self.with_acls = Path(directory), name, leader, with_acls
-        self.ports = {port: free_port() for port in PORTS}
+        self.ports = {port: free_port() for port in USES}
         self.url = f"http://127.0.0.1:{self.ports['http']}"
         self.process = None
 
@@ -46,8 +47,13 @@ class Agent:
         with open(self.directory / "agent.log", "ab") as log:
             command = [PROGRAM, "agent", *(() if self.leader else ("-dev",)), "-config-file", configuration]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
-        wait_for(self._is_ready, f"{self.name}: Consul does not come up, see its log", 30)
+        wait_for(lambda: self._is_ready() or self._has_ended(), f"{self.name}: Consul does not come up", 60)
+        if self._has_ended():
+            raise Failed(f"{self.name}: Consul ended: {(self.directory / 'agent.log').read_text()[-500:]}")
         return self
+
+    def _has_ended(self):
+        return self.process.poll() is not None
 
     def _configuration(self):
         more = {"retry_join": [f"127.0.0.1:{self.leader.ports['serf_lan']}"]} if self.leader else {}

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import pwd
+import random
 import secrets
 import shutil
 import socket
@@ -23,6 +24,7 @@ from devtools.embedded import Failed
 
 DEBIAN = Path("/usr/lib/postgresql")
 SUPERUSER = "postgres"
+PORTS = range(20000, 32768)
 LONGEST_SOCKET = 107  # bytes of sun_path without its closing NUL
 HBA = ("local all,replication all scram-sha-256", "hostssl all all 127.0.0.1/32 scram-sha-256")
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -70,11 +72,19 @@ def enterable(directory, user):
     return test.returncode == 0
 
 
-def free_port():
-    """Return a TCP port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port(among=PORTS):
+    """Return a port that nobody has, by default none that the kernel gives to an outgoing connection."""
+    return next(port for port in random.sample(among, len(among)) if _is_free(port))
+
+
+def _is_free(port):
+    try:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(type=kind) as probe:
+                probe.bind(("", port))
+    except OSError:
+        return False
+    return True
 
 
 class Server:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from contextlib import closing, contextmanager
@@ -275,3 +276,17 @@ def test_a_replica_follows_its_primary_until_it_is_promoted(pair):
 def test_a_replica_is_verified_by_the_authority_of_its_primary(pair):
     primary, replica = pair
     assert one(replica, "SELECT 1", over="tls", sslrootcert=str(primary.ca)) == 1
+
+
+def test_a_free_port_is_none_that_an_outgoing_connection_could_take_meanwhile():
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert max(postgres.free_port() for _ in range(100)) < first
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_port_that_somebody_has_is_not_free(kind):
+    with socket.socket(type=kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        theirs = taken.getsockname()[1]
+        with pytest.raises(StopIteration):
+            postgres.free_port(among=[theirs])
