@@ -23,6 +23,9 @@ class Passage:
         self.place, self.psql = place, server.bindir / "psql"
         self.ways = {node: node.ways() for node in nodes}
 
+    def all_ways(self):
+        return [way for ways in self.ways.values() for way in ways]
+
     def attempts(self):
         """Each as a function that does it and gives its verdict."""
         for node, ways in self.ways.items():

@@ -16,10 +16,9 @@ GOODBYE = """
 The server and both pgbouncers go on running. What to do next:
   edit   {home}/pillar/postgresql/databases.sls or roles.sls, then `make demo` again; passwords are in
          {home}/pillar/{users} and, for the nodes, {applications}
-  look   PGSERVICEFILE={home}/{services} psql service=shop.analyst
-  use    PGSERVICEFILE={home}/app-1/etc/pgpillar/clients/shop_app/pg_service.conf psql service=shop
-  end    make demo-clean; it deletes {home} whole, with the data and the dumps in it
+{hints}  end    make demo-clean; it deletes {home} whole, with the data and the dumps in it
 """
+HINT = "  {verb:6} PGSERVICEFILE={home}/{file} psql service={service}\n"
 
 
 WHERE_PILLAR_IS = (
@@ -42,6 +41,7 @@ class Demo:
         self.admin = Minion(where, "db-admin")
         self.nodes = [Node(where, name) for name in NAMES]
         self.server = open_server(where)
+        self.hints = ""
 
     def run(self):
         """Do it all, and print it."""
@@ -53,9 +53,8 @@ class Demo:
         self._try_nodes()
         self._converge("highstate again, of all", self.admin, *self._node_minions, still=True)
         secrets = {"users": pillar.USER_SECRETS, "applications": Path(pillar.APPLICATION_SECRETS).name}
-        self.out.print(
-            GOODBYE.format(home=place.NAME, services=services.NAME, **secrets), markup=False, end=""
-        )
+        goodbye = GOODBYE.format(home=place.NAME, hints=self.hints, **secrets)
+        self.out.print(goodbye, markup=False, end="")
 
     def remove(self):
         """Stop all that runs, and delete the server."""
@@ -114,14 +113,18 @@ class Demo:
 
     def _try_server(self):
         cluster = self.admin.cluster()
-        services.write(self.where, self.server, cluster)
+        names = services.write(self.where, self.server, cluster)
+        self._hint("look", services.NAME, names)
         attempts = [partial(proof.attempt, self.server, cluster, trial) for trial in proof.trials(cluster)]
         nothing = f"pillar has no database {proof.DATABASE}, or none of the users that the demo knows"
         self._try("what pillar says, tried over verify-full", attempts, nothing)
 
     def _try_nodes(self):
         self._pool()
-        attempts = Passage(self.where, self.server, self.nodes).attempts()
+        passage = Passage(self.where, self.server, self.nodes)
+        for way in passage.all_ways()[:1]:
+            self._hint("use", way.services.relative_to(self.where), [way.pool])
+        attempts = passage.attempts()
         nothing = "the app nodes see the password of nobody who may use a database"
         self._try("the way of an application through the pgbouncer of its node", attempts, nothing)
 
@@ -133,6 +136,11 @@ class Demo:
         with self._step(f"starting their pgbouncers, as user {asleep[0].account.pw_name}"):
             for node in asleep:
                 node.start()
+
+    def _hint(self, verb, file, names):
+        """Keep for the end how a person connects: by the first of these services of a file."""
+        for service in names[:1]:
+            self.hints += HINT.format(verb=verb, home=place.NAME, file=file, service=service)
 
     def _try(self, title, attempts, nothing):
         with self._step(title):

@@ -9,7 +9,7 @@ NAME = "pg_service.conf"
 
 
 def write(where, server, cluster):
-    """Write the file; it holds passwords, so that nobody else may read it."""
+    """Write the file, and return its entries; it holds passwords, so that nobody else may read it."""
     entries = RawConfigParser(delimiters="=", interpolation=None)
     for user, database in sorted(pairs(cluster)):
         password = cluster.roles[user].password.reveal()
@@ -18,6 +18,7 @@ def write(where, server, cluster):
     text = StringIO()
     entries.write(text, space_around_delimiters=False)
     tls.write(where / NAME, text.getvalue().encode(), 0o600)
+    return entries.sections()
 
 
 def pairs(cluster):

@@ -73,7 +73,10 @@ def read(tree: Mapping | None, common: dict | None = None) -> Node:
 
 
 class _Pools:
-    """The pools of a node: those that pillar names, and one for each database that a user of it may use."""
+    """The pools of a node: those that pillar names, and one for each database that a user of it may use.
+
+    One that is named and leads to the primary stands for that one.
+    """
 
     def __init__(self, reader: Reader):
         self.reader, self.tree, self.notes = reader, reader.tree, reader.notes
@@ -107,7 +110,7 @@ class _Pools:
     def _all(self) -> Iterator[Pool]:
         explicit = [pool for pool in map(self._explicit, self.tree["pools"]) if pool]
         yield from explicit
-        covered = {(pool.database, pool.user) for pool in explicit}
+        covered = {(pool.database, pool.user) for pool in explicit if _replaces_default(pool)}
         taken = {pool.name: pool.user for pool in explicit}
         for user, databases in sorted(self.usable.items()):
             for database in sorted(databases):
@@ -163,6 +166,7 @@ class _Pools:
         for pool in pools.values():
             self._check_name(pool)
             self._check_direct(pool, pools)
+            self._check_target(pool)
         for path, name in self._named(pools):
             if set(name) & set("\r\n"):
                 self.notes.add(
@@ -200,7 +204,24 @@ class _Pools:
             fix = f"name it, for example app: {{database: {pool.database}, user: {pool.user}}}"
             self.notes.add(ROOT / "pools" / pool.name, message, fix)
 
+    def _check_target(self, pool: Pool) -> None:
+        """A pool of replicas that pillar is to name, and does not."""
+        cluster = self.tree["clusters"].get(pool.cluster, {"discovery": None})
+        replicas = ROOT / "clusters" / pool.cluster / "replicas"
+        is_to_be_named = (pool.target, cluster["discovery"]) == ("replica", "static")
+        if is_to_be_named and not cluster["replicas"] and not self.notes.has(replicas):
+            message, fix = (
+                f"cluster {pool.cluster!r} has no replica",
+                f"name one in {replicas}, or take target out",
+            )
+            self.notes.add(ROOT / "pools" / pool.name / "target", message, fix)
+
     def _named(self, pools: Mapping[str, Pool]):
         for pool in pools.values():
             yield ROOT / "databases" / pool.database, self.reader.named(pool.database)
             yield ROOT / "users" / pool.user, pool.user
+
+
+def _replaces_default(pool: Pool) -> bool:
+    """Whether its user gets no pool of the database's own name beside it."""
+    return pool.target == "primary" or pool.name == pool.database

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from pgpillar import review
-from pgpillar.shape import Problem
+from pgpillar import pillar, review
+from pgpillar.model import PRESENT
+from pgpillar.shape import Problem, nearest
+from pgpillar.tree import ROOT
 from pgpillar_cli import complaints, roles
 from pgpillar_cli.compiled import Compiler
 from pgpillar_cli.findings import NOTICE, WRONG, Finding
@@ -54,6 +56,8 @@ class Overview:
         yield from self.hindrances()
         for finding in chain(self._of_top() if self.nodes else (), self._of_secrets()):
             yield finding._replace(environments=(self.environment.name,))
+        for minion in self.review.admins:
+            yield from (self._finding(minion, problem) for problem in self._lost_scripts(minion))
         for minion, problem, is_fault in self.review.remarks():
             yield self._finding(minion, problem)._replace(level=WRONG if is_fault else NOTICE)
 
@@ -83,6 +87,14 @@ class Overview:
             data = view.sources[file].data if file in view.sources else {}
             clear = (Finding(message, fix, path, file) for path, message, fix in review.in_the_clear(data))
             yield from map(locator.located, chain(view.findings, clear))
+
+    def _lost_scripts(self, minion: str) -> Iterator[Problem]:
+        """What databases are to run when they are new, and what is not in the tree of states."""
+        for name, database in pillar.entries(self.views[minion].tree, "databases").items():
+            address, state = (pillar.peek(database, key) for key in ("bootstrap", "state"))
+            if state in (None, PRESENT) and isinstance(address, str) and self.place.lacks(address):
+                fix = f"add it, or correct its name; {nearest(address, self.place.scripts())}"
+                yield Problem(str(ROOT / "databases" / name / "bootstrap"), "salt/ has no such file", fix)
 
     def _finding(self, minion: str, problem: Problem) -> Finding:
         return self._located(minion, Finding(problem.message, problem.fix, problem.path))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from salt.utils import url
 
 IN_THE_CLEAR = ("dev",)  # the environments whose secrets are none
 
@@ -63,6 +66,21 @@ class Place:
         """The directories of pillar that hold a top file."""
         pillar = self.root / "pillar"
         return [Environment(top.parent.name, pillar) for top in sorted(pillar.glob("*/top.sls"))]
+
+    @property
+    def states(self) -> Path:
+        """What a master gives as ``salt://``."""
+        return self.root / "salt"
+
+    def lacks(self, address: str) -> bool:
+        """Whether a file of states should be here, and is not. Of other file roots nothing is known."""
+        path, environment = url.parse(address)
+        is_ours = address.startswith("salt://") and environment is None and self.states.is_dir()
+        return is_ours and not os.path.isfile(self.states / path)
+
+    def scripts(self) -> list[str]:
+        """The SQL among the states, as pillar names it."""
+        return sorted(f"salt://{path.relative_to(self.states)}" for path in self.states.rglob("*.sql"))
 
     def relative(self, file: str | Path) -> str:
         """A file as people name it, from the root."""

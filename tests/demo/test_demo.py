@@ -66,6 +66,18 @@ def test_nothing_is_red_and_something_is_refused(copy):
     assert copy.first.count("refused: ") == 4 + 2 * len(NAMES)
 
 
+def followed(copy, verb, said):
+    """Who one is, who does as the end of a run says."""
+    command = re.search(rf"^  {verb} +(.* psql .*)$", said, re.M)[1]
+    psql = f"{copy.server.bindir}/psql -XAtc 'select current_user'"
+    done = subprocess.run(["bash", "-c", command.replace("psql", psql)], cwd=copy.root, capture_output=True)
+    return done.stdout.decode().strip()
+
+
+def test_what_a_run_says_last_can_be_done(copy):
+    assert [followed(copy, verb, copy.first) for verb in ("look", "use")] == ["analyst", "shop_app"]
+
+
 def test_a_second_run_changes_nothing_and_is_quick(copy):
     before = os.times()
     said = copy.shown()
@@ -90,9 +102,9 @@ def test_an_edit_is_applied_on_the_nodes(copy, edited):
     for node in copy.nodes:
         assert set(node.console.databases()) == {"pgbouncer", "blog", "shop"}
     edited("  pools:\n    jobs: {database: shop, user: shop_app, size: 3}\n")
-    assert re.search(
-        "✓ app-2 shop_app +service=jobs +shop_app in shop, over TLSv1.3, verify-full", copy.shown()
-    )
+    said = copy.shown()
+    assert re.search("✓ app-2 shop_app +service=jobs +shop_app in shop, over TLSv1.3, verify-full", said)
+    assert followed(copy, "use", said) == "shop_app"
     assert {str(node.console.databases()["jobs"]["pool_size"]) for node in copy.nodes} == {"3"}
 
 
@@ -118,6 +130,8 @@ def test_without_the_shop_there_is_nothing_to_try_and_it_is_said(copy):
         path.write_text(text)
     assert "nothing to try: pillar has no database shop" in said
     assert "nothing to try: the app nodes see the password of nobody" in said
+    assert "psql service=wiki.wiki" in said
+    assert "  use " not in said
 
 
 def test_a_right_that_is_given_shows_as_given(copy):

@@ -104,8 +104,8 @@ REFUSALS = {
         " give it pg_server.announce in mine_functions, then mine.update",
     ),
     "no replica": (
-        a_node("replica"),
-        None,
+        a_node("replica", discovery="mine"),
+        announced(),
         "cluster 'main' has no replica, which pool 'shop' asks for",
     ),
 }

@@ -7,6 +7,7 @@ from pgpillar.model import Trouble
 from pgpillar.pillar import PillarError
 
 ONE = {"main": {"host": "db.example.internal"}}
+WITH_REPLICA = {"main": {**ONE["main"], "replicas": ["db-2.example.internal"]}}
 TWO = {"one": {"host": "one.example.internal"}, "two": {"host": "two.example.internal", "sslmode": "require"}}
 SHOP = {"shop": {"owner": "shop", "access": {"shop_app": "write", "analyst": "read"}}}
 
@@ -84,11 +85,21 @@ def test_a_pool_of_a_user_that_is_not_here_is_for_other_nodes():
 
 
 def test_a_pool_that_is_named_stands_for_the_default_one():
-    given = {
-        "jobs": {"database": "shop", "user": "shop_app", "mode": "session", "size": 5, "target": "replica"}
-    }
+    given = {"jobs": {"database": "shop", "user": "shop_app", "mode": "session", "size": 5}}
     (pool,) = read(users={"shop_app": user()}, pools=given).pools.values()
-    assert (pool.name, pool.target, pool.mode, pool.size) == ("jobs", "replica", "session", 5)
+    assert (pool.name, pool.target, pool.mode, pool.size) == ("jobs", "primary", "session", 5)
+
+
+def test_a_pool_of_replicas_stands_beside_the_default_one():
+    given = {"shop_ro": {"database": "shop", "user": "shop_app", "target": "replica"}}
+    found = read(clusters=WITH_REPLICA, users={"shop_app": user()}, pools=given).pools
+    assert {name: pool.target for name, pool in found.items()} == {"shop": "primary", "shop_ro": "replica"}
+
+
+def test_a_pool_of_replicas_may_have_the_name_of_the_default_one():
+    given = {"shop": {"database": "shop", "user": "shop_app", "target": "replica"}}
+    (pool,) = read(clusters=WITH_REPLICA, users={"shop_app": user()}, pools=given).pools.values()
+    assert (pool.name, pool.target) == ("shop", "replica")
 
 
 def test_what_pillar_leaves_out_is_left_to_pgbouncer():
@@ -139,6 +150,11 @@ FAULTS = {
     "no such database": (
         {"users": APP, "pools": {"x": {"database": "shopp", "user": "shop_app"}}},
         "postgresql:pools:x:database: there is no database 'shopp'; did you mean 'shop'?",
+    ),
+    "a replica that nobody names": (
+        {"users": APP, "pools": {"x": {"database": "shop", "user": "shop_app", "target": "replica"}}},
+        "postgresql:pools:x:target: cluster 'main' has no replica; name one in"
+        " postgresql:clusters:main:replicas, or take target out",
     ),
     "no access": (
         {"users": {"wiki": user()}, "pools": {"x": {"database": "shop", "user": "wiki"}}},
