@@ -53,15 +53,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def give_to_vagrant(debian: str) -> None:
-    """See that Vagrant has the box of this recipe."""
+    """See that Vagrant has the box of this recipe, and that its root is there too: a cache may be emptied."""
     recipe = fingerprint(debian)
-    if known(debian) == recipe:
-        return
     place = CACHE / f"debian-{debian}-{recipe}"
     if not place.exists():
         build(debian, recipe, place)
-    command = ["vagrant", "box", "add", "--force", "--provider", "lxc", "--name", name(debian), place / "box"]
-    step("giving it to Vagrant", command)
+    add = ["vagrant", "box", "add", "--force", "--provider", "lxc", "--name", name(debian), place / "box"]
+    if known(debian) != recipe:
+        step("giving it to Vagrant", add)
 
 
 def name(debian: str) -> str:

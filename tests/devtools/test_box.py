@@ -1,5 +1,7 @@
 """The box of the hosts is built once for each recipe, and again when anything of that changes."""
 
+import shutil
+
 import pytest
 
 from devtools import box
@@ -44,6 +46,13 @@ def test_one_that_is_kept_is_given_without_building(built, tmp_path):
     box.give_to_vagrant("13")
     assert len(built) == 1
     assert box.known("13") == built[0][1]
+
+
+def test_one_that_vagrant_knows_is_built_again_where_the_cache_was_emptied(built):
+    box.give_to_vagrant("13")
+    shutil.rmtree(box.CACHE)
+    box.give_to_vagrant("13")
+    assert len(built) == 2
 
 
 def test_each_debian_has_its_own(built):
