@@ -53,9 +53,9 @@ test-hosts:  ## the tests on hosts: brings them up, and ends them (as root)
 	@$(SET_UP) dev
 	@$(VENV)/python -m pytest tests/hosts -p devtools.could_not_run $(PYTEST_ARGS)
 
-LINTS := lint-python lint-format lint-states lint-yaml lint-examples lint-names
+LINTS := lint-python lint-format lint-states lint-yaml lint-workflow lint-examples lint-names
 .PHONY: lint $(LINTS)
-lint: venv  ## ruff, salt-lint, yamllint, and the checks of CLI examples and of names
+lint: venv  ## ruff, salt-lint, yamllint, zizmor, and the checks of CLI examples and of names
 	@$(MAKE) --keep-going $(LINTS)
 lint-python:
 	@$(VENV)/ruff check --quiet
@@ -65,6 +65,8 @@ lint-states:
 	@$(FILES) 'salt/*.sls' | xargs -r $(VENV)/salt-lint
 lint-yaml:
 	@$(FILES) '*.yml' '*.yaml' '.yamllint' 'pillar/*.sls' | xargs -r $(VENV)/yamllint --strict
+lint-workflow:
+	@$(VENV)/zizmor --offline --quiet --pedantic --format github conf/ci/github.yml
 lint-examples:
 	@$(PYTHON) -I devtools/check_cli_examples.py $(wildcard _modules/*.py _runners/*.py)
 lint-names:

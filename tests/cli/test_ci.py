@@ -1,6 +1,7 @@
 """What CI runs on a pull request: the script on real repositories, the workflow by its structure."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -169,7 +170,10 @@ def test_the_workflow_has_what_the_plan_needs():
 def test_the_workflow_gives_the_request_no_more_than_it_needs():
     text = WORKFLOW.read_text()
     assert list(workflow()["on"]) == ["pull_request"]
-    assert workflow()["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert not workflow()["permissions"]
+    assert workflow()["jobs"]["pillar"]["permissions"] == {"contents": "read", "pull-requests": "write"}
+    for action in filter(None, (step.get("uses") for step in steps())):
+        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action)  # and not a tag, which may move
     assert "secrets." not in text
     for step in steps():
         assert "${{" not in step.get("run", "")  # what a request says is never a part of a script
