@@ -1,5 +1,6 @@
 """The documentation builds, holds every key of pillar, and names no test and no file that there is not."""
 
+import csv
 import re
 import subprocess
 import sys
@@ -53,6 +54,28 @@ def test_every_key_is_documented(built, section):
 @pytest.mark.parametrize("name", re.findall(r"(tests/[\w/]+\.py::\w+)", README))
 def test_the_readme_names_tests_that_exist(name):
     assert exists(*name.split("::"))
+
+
+def measured(name, row, column):
+    with open(ROOT / "docs/benchmarks" / f"{name}.csv", newline="") as file:
+        first, *rows = csv.reader(file)
+    (found,) = (dict(zip(first, one, strict=True)) for one in rows if one[0] == row)
+    return float(found[column])
+
+
+def test_the_readme_tells_what_was_measured():
+    against = (
+        "A second run, against Salt's own states with Debian's defaults",
+        "A second run, against Salt's own states at their best",
+    )
+    full, grants = (
+        [int(measured("ratios", row, column)) for row in against]
+        for column in ("full, N = 50", "grants, N = 200")
+    )
+    told = " ".join(README.split())
+    assert "was {} times as fast as with Salt's own states, and {} times as fast as".format(*full) in told
+    assert "with one grant in each of 200 databases, {} and {} times".format(*grants) in told
+    assert f"took {measured('node', 'an app node', 'ratio'):.1f} times as long" in told
 
 
 def test_the_design_names_each_module_of_the_core_once():
