@@ -32,6 +32,8 @@ def has_group(edit: Edit, name: str) -> bool:
 
 def add_user(edit: Edit, name: str, role: str | None, minions: Iterable[str]) -> bool:
     """A password in each environment that has none of this user yet. Gives whether there was such a one."""
+    if minions and not role:
+        raise EditError("--minion says who has a role, so say which, with --role")
     without = [one for one in edit.place.environments() if not _holders(edit, one, "users", name)]
     if without and role:
         add_role(edit, role, minions)
@@ -136,8 +138,14 @@ def change_password(edit: Edit, environment: Environment, section: str, name: st
     """Another password of a user, or of the admin of a cluster, where its first one stands."""
     holders = _holders(edit, environment, section, name)
     if not holders:
-        raise EditError(f"no file of {environment.name} has a password of {name!r} in {section}")
+        raise EditError(f"no file of {environment.name} has a password of {_WHOSE[section].format(name)}")
     _set_password(edit, environment, holders[0], password, f"another password of {name}")
+
+
+_WHOSE = {
+    "users": "user {!r}; for the admin of a cluster, add --admin",
+    "clusters": "the admin of cluster {!r}; for a user, leave out --admin",
+}
 
 
 def _holders(

@@ -12,7 +12,7 @@ from pgpillar_cli.overview import Overview
 from pgpillar_cli.place import Environment, Place, PlaceError
 
 
-@click.command()
+@click.command(short_help="Tell everything that is wrong with pillar.")
 @click.option("--env", "names", multiple=True, help="Only this environment; may be given again.")
 @formats.option
 @click.pass_context

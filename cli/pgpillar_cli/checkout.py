@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from tempfile import TemporaryDirectory
 from pgpillar_cli.place import Place, PlaceError
 
 GIT = ("git", "-c", "safe.directory=*")  # in CI, the checkout often belongs to somebody else
+
+
+IN_ENGLISH = {"LC_ALL": "C"}  # what git says is looked into
 
 
 @contextmanager
@@ -35,11 +39,26 @@ def _lay_out(top: Path, commit: str, directory: Path) -> None:
 def _git(where: Path, *arguments: str, **environment: str) -> str:
     try:
         command = [*GIT, "-C", where, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | IN_ENGLISH | environment
+        )
     except FileNotFoundError:
         raise PlaceError("git is not installed, which knows what there was before; install git") from None
     if done.returncode:
-        said = done.stderr.strip() or "there is no commit that both come from"
-        fix = "name another base, or fetch the whole history"
-        raise PlaceError(f"git {' '.join(arguments)}: {said}; {fix}")
+        raise PlaceError(_told(done.stderr.strip()) or f"git {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
+
+
+_SAID = (  # by git, what that means, and what would be right
+    (r"not a git repository", "this is no git repository, so nothing tells what changed; clone one"),
+    (
+        r"Not a valid object name ?(.*)",
+        "there is no branch or commit {!r} here; name another with --base, or fetch it",
+    ),
+    (r"^$", "the base and this branch come from no common commit; fetch the whole history"),
+)
+
+
+def _told(said: str) -> str | None:
+    found = ((re.search(pattern, said), told) for pattern, told in _SAID)
+    return next((told.format(*match.groups()) for match, told in found if match), None)

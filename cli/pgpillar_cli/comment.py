@@ -11,7 +11,7 @@ from pgpillar_cli.place import Place, PlaceError
 MARK = "<!-- pgpillar -->"  # nobody sees it; by it, the next comment is known to replace this one
 
 
-@click.command()
+@click.command(short_help="Write what a pull request is to be told.")
 @plan.base_option
 @click.pass_context
 def comment(context, base):

@@ -19,7 +19,7 @@ IMPATIENT = {"retry_dns": 0, "master_tries": 1}  # somebody waits
 NOTHING = {"changes": {}, "destructive": {}, "sql": []}
 
 
-@click.command()
+@click.command(short_help="Tell how the servers differ from pillar.")
 @click.option("--cluster", "names", multiple=True, help="Only this cluster; may be given again.")
 @click.option(
     "-c",

@@ -29,7 +29,11 @@ class Group(click.Group):
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(pgpillar.__version__, prog_name="pgpillar")
 @click.option(
-    "-C", "directory", default=".", type=click.Path(file_okay=False, path_type=Path), help="Run as if there."
+    "-C",
+    "directory",
+    default=".",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Run as if there.",
 )
 @click.pass_context
 def cli(context, directory):

@@ -13,6 +13,7 @@ from pgpillar.pillar import ROOT
 from pgpillar_cli import amend, vault
 from pgpillar_cli.edit import Edit, EditError
 from pgpillar_cli.place import Place, PlaceError
+from pgpillar_cli.safe import visible
 
 
 def editing(command):
@@ -37,9 +38,9 @@ def _tell(edit: Edit, subject: str) -> None:
     width = max(map(len, edit.notes))
     for file, notes in edit.notes.items():
         for first, note in zip([file, *[""] * len(notes)], notes, strict=False):
-            click.echo(f"{first:{width}}  {note}")
+            click.echo(f"{first:{width}}  {visible(note)}")
     click.echo(f"\nLook at it, commit it, and open a pull request:\n  git add {shlex.join(edit.notes)}")
-    click.echo(f"  git commit -m {shlex.quote(subject)}")
+    click.echo(f"  git commit -m {shlex.quote(visible(subject))}")
 
 
 ACCESS = "What it may do in a database, such as shop=write; may be given again."
@@ -63,7 +64,7 @@ def of_role(command):
     return click.option("--role", help=role)(command)
 
 
-@click.command("new-database")
+@click.command("new-database", short_help="Add a database, and its owner.")
 @click.argument("name")
 @click.option("--owner", help="The user or group that owns it; a user of its name, if left out.")
 @of_role
@@ -77,7 +78,7 @@ def new_database(edit, name, owner, role, minions):
     return f"Add database {name}"
 
 
-@click.command("new-user")
+@click.command("new-user", short_help="Add a user, and what it may do.")
 @click.argument("name")
 @click.option("--access", "accesses", type=Access(), multiple=True, help=ACCESS)
 @click.option("--group", "groups", multiple=True, help="A group that it is in; may be given again.")
@@ -113,7 +114,7 @@ def new_user(edit, name, accesses, groups, run_as, pool, role, minions):
 @editing
 def new_secret(edit, names, environments, admin, ask):
     """Give users, or the admins of clusters, another password."""
-    section = "clusters" if admin else "users"
+    section, names = "clusters" if admin else "users", dict.fromkeys(names)
     for environment in edit.place.environments(environments):
         for name in names:
             password = _asked(name, environment.name) if ask else vault.new_password()

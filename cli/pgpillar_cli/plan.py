@@ -17,7 +17,7 @@ base_option = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Tell what this branch changes.")
 @base_option
 @click.option("--env", "names", multiple=True, help="Only this environment; may be given again.")
 @click.option("--exit-code", "tells", is_flag=True, help="Exit with 2 where anything changes.")

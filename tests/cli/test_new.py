@@ -230,7 +230,18 @@ UNKNOWN = [
         ("new-user", "x", "--access", "shopp=read"),
         "there is no database 'shopp' in pillar/postgresql/server.sls; did you mean 'shop'?",
     ),
-    (("new-secret", "wikki"), "no file of dev has a password of 'wikki' in users"),
+    (
+        ("new-user", "x", "--access", "shop=read", "--minion", "shop-*"),
+        "--minion says who has a role, so say which, with --role",
+    ),
+    (
+        ("new-secret", "--admin", "wiki"),
+        "no file of dev has a password of the admin of cluster 'wiki'; for a user, leave out --admin",
+    ),
+    (
+        ("new-secret", "wikki"),
+        "no file of dev has a password of user 'wikki'; for the admin of a cluster, add --admin",
+    ),
     (
         ("new-user", "x", "--access", "shop=read", "--role", "blog"),
         "no minion has the role 'blog' yet; say which with --minion, by id or by a glob",
@@ -246,6 +257,13 @@ UNKNOWN = [
 @pytest.mark.parametrize(("command", "told"), TWICE + UNKNOWN)
 def test_what_cannot_be_is_refused_in_a_sentence(fork, command, told):
     assert fork.refused(*command) == f"Error: {told}\n"
+
+
+def test_a_name_is_shown_as_words_alone_and_once(fork):
+    fork.done("new-user", "x\ny", "--access", "shop=read")
+    assert r"password of x\ny" in fork.output
+    fork.done("new-secret", "wiki", "wiki", "--env", "dev")
+    assert fork.output.count("another password of wiki") == 1
 
 
 def test_what_would_be_wrong_is_not_written(fork):

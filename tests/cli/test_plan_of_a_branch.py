@@ -203,14 +203,29 @@ def test_a_branch_that_brings_pillar(branch):
 def test_a_base_that_git_does_not_know(branch):
     result = branch.run("plan", "--base", "nowhere")
     assert result.exit_code == 1
-    assert "Not a valid object name nowhere; name another base, or fetch the whole history" in result.stderr
+    assert (
+        "there is no branch or commit 'nowhere' here; name another with --base, or fetch it" in result.stderr
+    )
 
 
 @pytest.mark.parametrize("base", ["--help", "--output=x"])
 def test_a_base_is_no_option_of_gits(branch, base):
     result = branch.run("plan", f"--base={base}")
     assert result.exit_code == 1
-    assert f"Not a valid object name {base}" in result.stderr
+    assert f"there is no branch or commit {base!r} here" in result.stderr
+
+
+def test_a_base_of_another_history(branch):
+    branch.git("checkout", "--quiet", "--orphan", "empty")
+    branch.write("README", "")
+    branch.commit()
+    assert (
+        "the base and this branch come from no common commit" in branch.run("plan", "--base", "main").stderr
+    )
+
+
+def test_a_directory_that_git_does_not_keep(right):
+    assert "this is no git repository, so nothing tells what changed" in right.run("plan").stderr
 
 
 def test_a_machine_without_git(branch, monkeypatch):
