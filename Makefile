@@ -11,6 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?= full
 DEBIAN ?= 13
 HOSTS ?=
+EXAMPLES ?= 300
 # timelib is left out: it must be compiled, and Salt needs it only to read dates in words.
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make pins' ../build/pins/bin/pip-compile --quiet --upgrade --strip-extras \
   --no-emit-index-url --no-emit-find-links --annotation-style line --unsafe-package timelib
@@ -47,6 +48,13 @@ box:  ## build the box that the hosts are made from; DEBIAN=12 for another
 test:  ## every test but those on hosts; PYTEST_ARGS="-k name" to choose
 	@$(SET_UP) test
 	@$(VENV)/python -m pytest tests -p devtools.could_not_run --ignore tests/hosts $(PYTEST_ARGS)
+
+.PHONY: fuzz
+fuzz:  ## the tests whose examples hypothesis draws, with new ones and more; EXAMPLES=1000, SEED=7 to draw the same
+	@$(SET_UP) test
+	@seed=$${SEED:-$$RANDOM}; echo "make fuzz SEED=$$seed EXAMPLES=$(EXAMPLES)  # draws these again"; \
+	  EXAMPLES=$(EXAMPLES) $(VENV)/python -m pytest tests -p devtools.could_not_run --ignore tests/hosts \
+	  -m hypothesis --hypothesis-seed=$$seed $(PYTEST_ARGS)
 
 .PHONY: test-hosts
 test-hosts:  ## the tests on hosts: brings them up, and ends them (as root)

@@ -21,7 +21,6 @@ pgpillar.make_way_for_new_code()
 from pgpillar import __version__, certificates, discovery, driver, handshake, pillar, strangers, text  # noqa: E402
 from pgpillar.logins import of as wanted_logins  # noqa: E402
 from pgpillar.model import told_as  # noqa: E402
-from pgpillar.plan import destructive  # noqa: E402
 
 __virtualname__ = "pg_access"
 __func_alias__ = {"apply_": "apply"}
@@ -73,7 +72,8 @@ def clusters():
 def plan(cluster=None, saltenv="base"):
     """
     What ``apply`` would change now, in words and as SQL with secrets hidden; what of it destroys or takes
-    away; and what could not be read. On a server of one's own that ``follows`` another, nothing.
+    away, and how many ``losses`` of each kind that is; and what could not be read. On a server of one's own
+    that ``follows`` another, nothing.
 
     CLI Example:
 
@@ -84,11 +84,10 @@ def plan(cluster=None, saltenv="base"):
     """
     with _live(cluster) as (execute, gateway, wanted):
         if _follows(gateway):
-            return {"changes": {}, "sql": [], "destructive": {}, "failures": {}, "follows": True}
+            return {"changes": {}, "sql": [], **text.losses(()), "failures": {}, "follows": True}
         forecast = execute.preview(gateway, wanted, _fetcher(saltenv))
         told = {"changes": text.tree(forecast.changes), "sql": forecast.statements}
-        told["destructive"] = text.tree(destructive(forecast.changes))
-        return {**told, "failures": forecast.failures}
+        return {**told, **text.losses(forecast.changes), "failures": forecast.failures}
 
 
 def apply_(cluster=None, saltenv="base"):

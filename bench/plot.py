@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 560, 400
-LEFT, RIGHT, TOP, BOTTOM = 62, 190, 58, 48
+LEFT, RIGHT, TOP, BOTTOM = 62, 215, 58, 48
 GAP = 17  # between two labels
 
 

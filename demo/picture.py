@@ -15,6 +15,7 @@ README = ROOT / "README.rst"
 BLOCK = re.compile(r"(?s)(\.\. make-demo begins\n\n.*?::\n\n)(.*?)(\n\.\. make-demo ends)")
 
 WITHOUT_WEB_FONTS = re.sub(r"(?s)@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT)
+FORMAT = WITHOUT_WEB_FONTS.replace('-matrix">', '-matrix" xml:space="preserve">')  # or some cut spaces off
 
 
 def take():
@@ -35,7 +36,7 @@ def write(out):
     """Put what ``out`` recorded where the documentation shows it."""
     text = out.export_text(clear=False)
     SVG.parent.mkdir(exist_ok=True)
-    SVG.write_text(out.export_svg(title="make demo", theme=MONOKAI, code_format=WITHOUT_WEB_FONTS))
+    SVG.write_text(out.export_svg(title="make demo", theme=MONOKAI, code_format=FORMAT))
     README.write_text(BLOCK.sub(lambda found: found[1] + _indented(text) + found[3], README.read_text()))
 
 

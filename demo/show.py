@@ -5,7 +5,6 @@ import time
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.text import Text
 
 from pgpillar_cli import drawing
 
@@ -46,7 +45,7 @@ def verdicts(out, rows):
     """Print who tried what, what came of it, and whether that is what pillar says."""
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     for row in rows:
-        line = Text("  ").append(
+        line = drawing.Line("  ").append(
             "✓ " if row.as_declared else "✗ ", "green" if row.as_declared else "bold red"
         )
         line.append(row.user.ljust(widths[0]) + "  ", "cyan").append(row.attempt.ljust(widths[1]) + "  ")

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,8 +88,10 @@ def run(code: str, *arguments: str | Path) -> str:
 
 WIDTH, MARGIN, LINE = 880, 24, 20
 MONO, SANS = "ui-monospace, 'DejaVu Sans Mono', monospace", "-apple-system, 'DejaVu Sans', sans-serif"
+WIDE = {MONO: 0.61, SANS: 0.56}  # of its size: how much room a letter takes on the average, or more
+BOLD = 1.15  # times that
 RED, GREEN = ("#ffebe9", "#82071e"), ("#dafbe1", "#116329")
-COLOURS = {"-": RED, "+": GREEN}
+COLOURS, INK = {"-": RED, "+": GREEN}, ("none", "#1f2328")
 
 
 class Canvas:
@@ -101,6 +104,13 @@ class Canvas:
         """Something behind the lines that come next."""
         size = f'width="{WIDTH - 2 * MARGIN}" height="{height}"'
         self.parts.append(f'<rect x="{MARGIN}" y="{self.y}" {size} fill="{colour}"/>')
+
+    def lines(self, words: str, size: int = 14, indent: int = 0, hang: int = 0, **style: str) -> None:
+        """Words on as many lines as they take; those after the first are ``hang`` further in."""
+        first, *others = wrapped(words, size, indent=indent + hang, bold="font_weight" in style)
+        self.line(first, size, indent=indent, **style)
+        for line in others:
+            self.line(line, size, indent=indent + hang, **style)
 
     def line(self, words: str, size: int = 14, font: str = SANS, indent: int = 0, **style: str) -> None:
         attributes = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in style.items())
@@ -119,6 +129,14 @@ class Canvas:
             *self.parts,
             "</svg>\n",
         ])  # fmt: skip
+
+
+def wrapped(words: str, size: int, font: str = SANS, indent: int = 0, bold: bool = False) -> list[str]:
+    """Lines that have room between the margins. What begins further in stays there."""
+    letter = size * WIDE[font] * (BOLD if bold else 1)
+    columns = int((WIDTH - 2 * MARGIN - indent) / letter)
+    further = " " * (len(words) - len(words[1:].lstrip()) + 1) if font == MONO else ""
+    return textwrap.wrap(words, columns, subsequent_indent=further, break_on_hyphens=False) or [""]
 
 
 def drawn(comment: str) -> str:
@@ -145,11 +163,11 @@ def _fold(canvas: Canvas, markup: str) -> bool:
 
 
 def _fence(canvas: Canvas, lines: list[str]) -> None:
+    lines = [(COLOURS.get(line[:1], INK), part) for line in lines for part in wrapped(line, 12, MONO, 24)]
     canvas.y += 8
     canvas.box(LINE * len(lines) + 16, "#f6f8fa")
     canvas.y += 8
-    for line in lines:
-        paper, ink = COLOURS.get(line[:1], ("none", "#1f2328"))
+    for (paper, ink), line in lines:
         canvas.box(LINE, paper)
         canvas.line(line, 12, MONO, 12, fill=ink)
         canvas.y += LINE - LINE * 12 // 14
@@ -160,9 +178,11 @@ def _words(canvas: Canvas, words: str, within: list[str]) -> None:
     heading = {"h3": 18, "h4": 16}.get(within[-1] if within else "")
     canvas.y += 10 if heading or "li" not in within else 0
     if heading:
-        canvas.line(words, heading, font_weight="600")
+        canvas.lines(words, heading, font_weight="600")
+    elif "li" in within:
+        canvas.lines(f"• {words}", indent=12, hang=13)
     else:
-        canvas.line(f"• {words}" if "li" in within else words, indent=12 if "li" in within else 0)
+        canvas.lines(words)
 
 
 def _plain(token) -> str:

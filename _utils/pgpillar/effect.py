@@ -10,7 +10,7 @@ from pgpillar import sql, strangers, text
 from pgpillar.model import PRESENT, Cluster, Endpoint
 from pgpillar.node import Client, Node, Pool
 from pgpillar.pillar import Declared
-from pgpillar.plan import Change, PlanError, destructive, heirs, plan
+from pgpillar.plan import Change, PlanError, heirs, plan
 
 HIDDEN = ("password", "ca", "consul")  # what of an endpoint is not shown
 OF_A_CLIENT = ("host", "port", "hostaddr", "discovery", "consul", "replicas", "sslmode", "ca", "ca_file")
@@ -29,7 +29,7 @@ class Effect(NamedTuple):
         """The same as plain data, with the names of ``pg_access.plan``. No secret is in it."""
         return {
             "changes": text.tree(self.changes),
-            "destructive": text.tree(destructive(self.changes)),
+            **text.losses(self.changes),
             "sql": sql.script(self.changes),
             "refusals": [*self.refusals],
             "way": [*self.way],

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, DefaultGrant, Grant, Role
-from pgpillar.plan import Change, DefaultRights, Rights
+from pgpillar.plan import Change, DefaultRights, Rights, destructive
 
 NAMES_SHOWN = 3
 
@@ -30,6 +31,40 @@ def leaves(found: object) -> int:
     if isinstance(found, Mapping):
         return sum(map(leaves, found.values()))
     return len(found) if isinstance(found, list) else 1
+
+
+class Loss(NamedTuple):
+    """Changes that destroy or take away alike; what one of them does, and what several do."""
+
+    kinds: tuple[str, ...]
+    one: str
+    several: str
+
+
+LOSSES = {
+    "rights_taken": Loss(("leave", "revoke", "revoke default"), "takes rights away", "take rights away"),
+    "databases_closed": Loss(("quarantine database",), "closes a database", "close databases"),
+    "databases_dropped": Loss(("drop database",), "drops a database", "drop databases"),
+    "roles_dropped": Loss(("drop role",), "drops a role", "drop roles"),
+}
+
+
+def losses(changes: Iterable[Change]) -> dict[str, dict]:
+    """What changes destroy or take away: as a tree, and how many lines of it by kind."""
+    found = destructive(changes)
+    count = {
+        name: leaves(tree(one for one in found if one.kind in loss.kinds)) for name, loss in LOSSES.items()
+    }
+    return {"destructive": tree(found), "losses": {name: number for name, number in count.items() if number}}
+
+
+def lost(count: Mapping[str, int]) -> str:
+    """'2 take rights away and 1 drops a role'; nothing where nothing is lost."""
+    return " and ".join(
+        f"{count[name]} {loss.one if count[name] == 1 else loss.several}"
+        for name, loss in LOSSES.items()
+        if count.get(name)
+    )
 
 
 def _merged(lines: dict[str, list[str]]) -> list[str]:

@@ -12,9 +12,19 @@ from pgpillar_cli.safe import visible
 BESIDE = 90  # columns that changes may take beside the name of what they change
 
 
+class Line(Text):
+    """A text of which no line that it takes ends in a space."""
+
+    def wrap(self, *args, **more):
+        lines = super().wrap(*args, **more)
+        for line in lines:
+            line.rstrip()
+        return lines
+
+
 def tree(title: str, found: Mapping) -> Tree:
     """Changes as Salt returns them: by kind, by name, line by line."""
-    root = Tree(Text(visible(title)))
+    root = Tree(Line(visible(title)))
     _grow(root, found)
     return root
 
@@ -23,7 +33,7 @@ def _grow(tree, found):
     """What is told of several alike stands there once."""
     for told, names in _together(found):
         if isinstance(told, dict):
-            _grow(tree.add(Text(visible(names[0]), style="bold")), told)
+            _grow(tree.add(Line(visible(names[0]), style="bold")), told)
         elif len(names) > 1:
             tree.add(_coloured(f"{told}: {', '.join(names)}", told))
         else:
@@ -44,7 +54,7 @@ def _add(branch, name, lines):
     if len(whole) < BESIDE:
         branch.add(_coloured(whole, name))
         return
-    below = branch.add(Text(visible(name), style="cyan"))
+    below = branch.add(Line(visible(name), style="cyan"))
     for line in lines:
         below.add(_coloured(line))
 
@@ -53,7 +63,7 @@ STYLES = {r"\b(revoke|drop|leave|quarantine)\b": "red", r"\b(grant|create|join)\
 
 
 def _coloured(line, name=""):
-    text = Text(visible(line))
+    text = Line(visible(line))
     for pattern, style in STYLES.items():
         text.highlight_regex(pattern, style)
     text.stylize("cyan", 0, len(visible(name)))

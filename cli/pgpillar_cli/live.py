@@ -16,7 +16,7 @@ from pgpillar_cli.report import Part, Report
 
 REPO = Path(pgpillar.__file__).parents[2]  # where Salt finds the modules of a clone
 IMPATIENT = {"retry_dns": 0, "master_tries": 1}  # somebody waits
-NOTHING = {"changes": {}, "destructive": {}, "sql": []}
+NOTHING = {"changes": {}, "destructive": {}, "losses": {}, "sql": []}
 
 
 @click.command(short_help="Tell how the servers differ from pillar.")

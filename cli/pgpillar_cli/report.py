@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from pgpillar.text import counted
+from pgpillar.text import counted, leaves, lost
 from pgpillar_cli import drawing, formats, safe
 from pgpillar_cli.findings import Finding
 from pgpillar_cli.formats import Block, fitted
@@ -148,14 +149,11 @@ def _on(words: str, names: Iterable[str]) -> Iterator[str]:
 
 
 def summary(clusters: Iterable[Mapping]) -> str:
-    """How many lines of changes there are, and how many of them destroy or take away."""
-    total, destructive = (sum(_lines(one[key]) for one in clusters) for key in ("changes", "destructive"))
-    changes = counted(total, "change")
-    return f"{changes}, {destructive} of them destructive" if destructive else changes
-
-
-def _lines(tree: Mapping[str, Mapping[str, Sequence[str]]]) -> int:
-    return sum(len(lines) for names in tree.values() for lines in names.values())
+    """How many lines of changes there are, and how many of them destroy or take away what."""
+    clusters = [*clusters]
+    changes = counted(sum(leaves(one["changes"]) for one in clusters), "change")
+    losses = lost(sum((Counter(one["losses"]) for one in clusters), Counter()))
+    return f"{changes}, of which {losses}" if losses else changes
 
 
 def told_beside(cluster: Mapping) -> dict[str, list[str]]:

@@ -59,9 +59,12 @@ def test_what_destroys_or_takes_away_is_marked_and_counted(branch):
     assert all(line.startswith("revoke ") for line in destructive["shop"])
     assert destructive["wiki"] == ["quarantine: refuse connections, keep the data"]
     result = plan(branch)
-    count = sum(map(len, destructive.values()))
-    assert f"{count} of them destructive" in result.stdout.splitlines()[0]
-    assert result.stdout.count("⚠ ") == count
+    rights = len(destructive["shop"])
+    losses = only_part(branch)["clusters"]["main"]["losses"]
+    assert losses == {"rights_taken": rights, "databases_closed": 1}
+    told = f"changes, of which {rights} take rights away and 1 closes a database"
+    assert all(told in plan(branch, "--format", form).stdout.splitlines()[0] for form in ("text", "markdown"))
+    assert result.stdout.count("⚠ ") == rights + 1
 
 
 def test_app_nodes_whose_pgbouncer_reloads_are_listed(branch):

@@ -45,6 +45,7 @@ def test_what_differs_and_what_is_unmanaged_is_told(live, cluster):
     assert result.exit_code == 2
     change = {"databases": {"shop": ["revoke CREATE on schema public from ann"]}}
     assert (told(result)["changes"], told(result)["destructive"]) == (change, change)
+    assert told(result)["losses"] == {"rights_taken": 1}
     assert told(result)["unmanaged"] == {"roles": ["bob"]}
     shown = live().stdout
     assert "⚠ revoke CREATE on schema public from ann" in shown

@@ -144,7 +144,8 @@ def test_the_plan_says_and_writes_what_apply_does(pg_access, cluster):
     assert "ALTER ROLE \"ann\" PASSWORD '********'" in planned["sql"]
     assert not any(secret in json.dumps(planned) for secret in cluster.passwords.values())
     assert pg_access.apply(cluster="main") == {"changes": planned["changes"], "failures": {}}
-    assert pg_access.plan(cluster="main") == {"changes": {}, "destructive": {}, "sql": [], "failures": {}}
+    nothing = {"changes": {}, "destructive": {}, "losses": {}, "sql": [], "failures": {}}
+    assert pg_access.plan(cluster="main") == nothing
     assert pg_access.apply() == {"changes": {}, "failures": {}}
 
 
