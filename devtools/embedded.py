@@ -48,7 +48,7 @@ SYSTEM_CAS = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class Failed(Exception):
-    """A private server cannot be had; the message says why and what to do."""
+    """A private server, or a program for one, cannot be had; the message says why and what to do."""
 
 
 def bindir(major):
@@ -61,7 +61,7 @@ def fetch(majors):
     missing = [major for major in majors if not bindir(major).exists()]
     if not missing:
         return
-    _make_cache()
+    open_to_all(_cache())
     with tempfile.TemporaryDirectory(dir=_cache(), prefix=".fetch-") as private:
         _download([PINS[major][0] for major in missing], Path(private))
         for major in missing:
@@ -69,15 +69,20 @@ def fetch(majors):
 
 
 def _cache():
-    """Return the place outside of the checkout; root's is one that the servers' user can enter."""
+    return cache("postgres")
+
+
+def cache(name):
+    """Return a place outside of the checkout; root's is one that the servers' user can enter."""
     base = "/var/cache" if os.geteuid() == 0 else os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pgpillar" / "postgres"
+    return Path(base) / "pgpillar" / name
 
 
-def _make_cache():
-    _cache().mkdir(parents=True, exist_ok=True)
-    for directory in (_cache(), _cache().parent):
-        directory.chmod(0o755)
+def open_to_all(directory):
+    """Make a place of the cache, where it is missing, and let everybody in."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for each in (directory, directory.parent):
+        each.chmod(0o755)
 
 
 def _download(versions, into):

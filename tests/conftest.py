@@ -6,12 +6,19 @@ import signal
 import pytest
 from saltfactories.plugins.event_listener import EventListener
 
+from devtools import debian
 from tests import golden
 
 
 def pytest_addoption(parser):
     parser.addoption(
         "--major", type=int, default=None, help="the PostgreSQL to test on, where a test does not choose"
+    )
+    parser.addoption(
+        "--pgbouncer",
+        choices=debian.SUITES,
+        default=None,
+        help="the Debian whose pgbouncer every node of functional/node has, in place of the installed one",
     )
     parser.addoption("--write-changes", action="store_true", help="write what came out into the golden files")
 

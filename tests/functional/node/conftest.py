@@ -3,6 +3,7 @@
 import copy
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +15,8 @@ from urllib.parse import quote
 import psycopg2
 import pytest
 
+from devtools import debian
+from devtools.embedded import Failed
 from devtools.postgres import free_port, wait_for
 from pgpillar import trial
 from pgpillar.bouncer import Console
@@ -116,8 +119,30 @@ class AppNode:
             client.join()
 
 
+def pytest_generate_tests(metafunc):
+    """Tests that are marked so meet the pgbouncer of each Debian, and not the installed one alone."""
+    mark = metafunc.definition.get_closest_marker("every_pgbouncer")
+    if mark and "pgbouncer" in metafunc.fixturenames and not metafunc.config.getoption("--pgbouncer"):
+        releases = [None, *debian.others(*mark.args)]
+        ids = ["installed", *(f"Debian {release}" for release in releases[1:])]
+        metafunc.parametrize("pgbouncer", releases, ids=ids, indirect=True)
+
+
 @pytest.fixture
-def make_node(tmp_path_factory):
+def pgbouncer(request, monkeypatch):
+    """The version of pgbouncer that nodes have."""
+    if release := getattr(request, "param", None) or request.config.getoption("--pgbouncer"):
+        try:
+            programs = debian.fetched(release, "pgbouncer")
+        except Failed as reason:
+            pytest.skip(f"pgbouncer of Debian {release} cannot be had: {reason}")
+        monkeypatch.setattr(trial, "PROGRAM", f"{programs}/usr/sbin/pgbouncer")
+    told = subprocess.run([trial.PROGRAM, "--version"], check=True, capture_output=True, text=True).stdout
+    return tuple(int(number) for number in re.search(r"(\d+)\.(\d+)", told).groups())
+
+
+@pytest.fixture
+def make_node(tmp_path_factory, pgbouncer):
     """Make nodes by name."""
     directory = Path(tempfile.mkdtemp(prefix="pgp-", dir="/tmp"))
     directory.chmod(0o755)

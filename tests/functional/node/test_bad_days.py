@@ -9,12 +9,13 @@ import pytest
 
 from devtools import tls
 from devtools.postgres import free_port
-from pgpillar import package, pgbouncer, scram, trial
+from pgpillar import package, trial
 from pgpillar.bouncer import Console
 from pgpillar.connect import ClusterError
-from pgpillar.pgbouncer import INI, USERLIST
+from pgpillar.pgbouncer import INI
 from tests.functional.minions import Minion, restarted
-from tests.functional.node.conftest import USER
+
+pytestmark = pytest.mark.every_pgbouncer
 
 
 def test_a_new_pool_comes_in(calm, with_wiki):
@@ -346,29 +347,6 @@ def test_a_full_disk_leaves_what_there_was(calm, shop, monkeypatch):
         assert "No space left on device" in calm.refused(tree)
     assert calm.console.settings()["default_pool_size"] == "20"
     calm.converge(tree)
-
-
-def test_a_password_stands_in_plain_text_only_where_a_verifier_does_not_work(running):
-    """Tried here on the live files, apart from the code that decides it."""
-    live = {name: (running.root / "etc/pgbouncer/live" / name).read_text() for name in pgbouncer.FILES}
-    password = running.secret("shop_app")
-    in_plain_text = password in live[USERLIST]
-
-    def texts(place):
-        ini = re.sub("^(unix_socket_dir|logfile|pidfile|listen_port) .*\n", "", live[INI], flags=re.M)
-        own = f"unix_socket_dir = {place.sockets}\nlogfile = {place.log}\nlisten_port = 6432\n"
-        ini = ini.replace("listen_addr = 127.0.0.1", "listen_addr =").replace("auth_file = ", "#")
-        own += f"auth_file = {place.files}/{USERLIST}\nquery_wait_timeout = 3\n"
-        return {INI: ini + own, USERLIST: f'"shop_app" "{scram.verifier(password)}"\n'}
-
-    with trial.instance(texts, USER) as scratch:
-        where = {"host": str(scratch.directory), "port": 6432, "dbname": "shop", "user": "shop_app"}
-        try:
-            psycopg2.connect(**where, password=password).close()
-        except psycopg2.OperationalError:
-            assert in_plain_text
-        else:
-            assert not in_plain_text
 
 
 PASSWORDS = [

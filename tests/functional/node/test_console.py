@@ -5,6 +5,8 @@ import threading
 import pytest
 from salt.exceptions import CommandExecutionError
 
+pytestmark = pytest.mark.every_pgbouncer
+
 
 @pytest.fixture
 def call(running):

@@ -19,6 +19,8 @@ def is_for(name):
     return lambda number: os.readlink(f"/proc/self/fd/{number}").endswith(f"/.{name}.new")
 
 
+pytestmark = pytest.mark.every_pgbouncer
+
 POINTS = {
     "while the node's password is written": (os, "fsync", is_for("wiki")),
     "while a login is tried": (trial.Trial, "failures", lambda *_: True),

@@ -6,6 +6,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+pytestmark = pytest.mark.every_pgbouncer
+
 
 def test_the_application_acts_as_its_user(running):
     assert running.query("select current_user, current_database()") == [("shop_app", "shop")]

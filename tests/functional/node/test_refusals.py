@@ -10,6 +10,8 @@ from devtools import tls
 from devtools.postgres import wait_for
 from tests.functional.minions import restarted
 
+pytestmark = pytest.mark.every_pgbouncer("14")
+
 # Where plain text would do as well: what refuses it then is the pool
 PLAIN_TOO = ("local all all scram-sha-256", "host all all 127.0.0.1/32 scram-sha-256")
 
