@@ -31,10 +31,23 @@ def servers():
         yield get
 
 
+def pytest_generate_tests(metafunc):
+    """Tests that are marked so run on the first and the last major version as well."""
+    mark = metafunc.definition.get_closest_marker("first_and_last_major")
+    if mark and "default_major" in metafunc.fixturenames and not metafunc.config.getoption("--major"):
+        first, *_, last = postgres.majors()
+        metafunc.parametrize("default_major", sorted({first, usual_major(), last}), indirect=True)
+
+
+def usual_major():
+    installed = [major for major in postgres.majors() if postgres.installed(major)]
+    return (installed or postgres.majors())[-1]
+
+
 @pytest.fixture(scope="session")
 def default_major(request):
-    installed = [major for major in postgres.majors() if postgres.installed(major)]
-    return request.config.getoption("--major") or (installed or postgres.majors())[-1]
+    """The major version of servers, where a test does not choose."""
+    return getattr(request, "param", None) or request.config.getoption("--major") or usual_major()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
+pytestmark = pytest.mark.first_and_last_major
+
 LEVELS = ["read", "write", "owner"]
 
 DATABASE = {"ann": "read", "walt": "write", "olga": "owner"}

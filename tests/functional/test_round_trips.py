@@ -20,6 +20,8 @@ from pgpillar.model import PUBLIC, Secret
 from pgpillar.pillar import PillarError
 from tests.functional.conftest import wipe
 
+pytestmark = pytest.mark.first_and_last_major
+
 EXAMPLES = os.environ.get("EXAMPLES")
 drawn = settings(
     max_examples=int(EXAMPLES or 12),
