@@ -129,6 +129,12 @@ def process(pid_file: str) -> str | None:
         return None
 
 
+def arguments(pid_file: str) -> list[str]:
+    """What the pgbouncer that keeps this file was started with; nothing where none runs."""
+    number = process(pid_file)
+    return Path("/proc", number, "cmdline").read_text().split("\0") if number else []
+
+
 class Installation:
     """The directory of a pgbouncer, with its generations; ``live`` leads to the one in use."""
 

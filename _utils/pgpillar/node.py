@@ -16,18 +16,31 @@ CONSOLE = "pgbouncer"
 DIRECT = "-direct"  # what follows the name of a pool where the application bypasses it
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 
+_WHO = "pgpillar says itself who may use which pool"
+_WHERE = "pgpillar says itself where it is"
+
 # Settings of pgbouncer that pillar does not give by this name, and where it says the same, or why it must not
 ELSEWHERE = {
+    "auth_dbname": _WHO,
     "auth_file": "pgpillar keeps the passwords of this node itself",
-    "auth_hba_file": "pgpillar says itself who may use which pool",
-    "auth_type": "pgpillar says itself who may use which pool",
+    "auth_hba_file": _WHO,
+    "auth_ident_file": _WHO,
+    "auth_ldap_options": _WHO,
+    "auth_ldap_parameter": _WHO,
+    "auth_query": _WHO,
+    "auth_type": _WHO,
+    "auth_user": _WHO,
+    "conffile": "from the next reload on, pgbouncer would read that file and none of pgpillar's",
     "dns_max_ttl": "a server's address is looked up whenever it is dialled",
+    "job_name": "it is for services of Windows",
     "listen_port": "say it in postgresql:pgbouncer:port",
-    "logfile": "pgpillar says itself where it is",
-    "pidfile": "pgpillar says itself where it is",
+    "logfile": _WHERE,
+    "pidfile": _WHERE,
     "server_tls_ca_file": "say it in postgresql:clusters, as ca or ca_file",
     "server_tls_sslmode": "say it in postgresql:clusters, as sslmode",
-    "unix_socket_dir": "pgpillar says itself where it is",
+    "service_name": "it is for services of Windows",
+    "unix_socket_dir": _WHERE,
+    "user": "say it in pgbouncer's systemd unit",
     "verbose": "at any but 0, pgbouncer writes the passwords of its pools into its log",
 }
 

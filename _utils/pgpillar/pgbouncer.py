@@ -263,12 +263,12 @@ def deviations(
 def differing(
     node: Node, place: Home, shown: Mapping[str, str | None], told: Mapping[str, str] = {}
 ) -> list[str]:
-    """Of the settings that are shown, those that are not as written."""
-    return [
-        f"{name} is {shown[name]!r}, not {value!r}"
-        for name, value in {**settings_of(node, place), **told}.items()
-        if name in shown and not _same(shown[name], value)
-    ]
+    """Of the settings that are shown, those that are not as written. A whole generation is told by one."""
+    written = {**settings_of(node, place), **told}
+    found = [name for name, value in written.items() if name in shown and not _same(shown[name], value)]
+    first, *others = _OF_A_GENERATION
+    once = set(others) if {first, *others} <= set(found) else ()
+    return [f"{name} is {shown[name]!r}, not {written[name]!r}" for name in found if name not in once]
 
 
 def _shown(pool: Pool, server: Place) -> dict[str, object]:

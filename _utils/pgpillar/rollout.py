@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pgpillar import files, hosts_file, pgbouncer, trial
-from pgpillar.bouncer import BEFORE, BouncerError, Console, Installation, process
+from pgpillar.bouncer import BEFORE, BouncerError, Console, Installation, arguments, process
 from pgpillar.connect import ClusterError, ca_of, gateway
 from pgpillar.files import Guard
 from pgpillar.model import Endpoint, Place, Secret
@@ -164,9 +164,17 @@ class Rollout:
         before = self.installation.current()
         self.installation.write(name, texts)
         told = self._told() if is_up and self.wanted.node.settings else {}
+        if is_up:
+            self._lead_back()
         self.installation.switch(name)
         if is_up:
             self._take_up(name, before, told)
+
+    def _lead_back(self) -> None:
+        """What pgbouncer reads at a reload is a setting of its own, and may not be what it was started on."""
+        ini = str(self.installation.directory / INI)
+        if ini in arguments(self.paths.pid):
+            self.console.ask(f"SET conffile = {pgbouncer.literal(ini)}")
 
     @contextmanager
     def _moved(self) -> Iterator[None]:

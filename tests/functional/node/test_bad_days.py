@@ -202,8 +202,17 @@ def test_a_reload_that_does_not_take_is_taken_back(running, shop, with_wiki, tmp
         said = running.refused(with_wiki)
     assert errors == []
     assert "did not take up the new files, so the old ones are back" in said
-    assert "auth_file" in said
+    assert said.count("/generations/") == 2, "what it is on, and what it should be on"
     assert set(running.converge(shop)) == {"node_secret.present"}, "of the user that did not come"
+
+
+def test_one_that_was_led_to_another_file_is_led_back(calm, shop, with_wiki):
+    """As by a setting ``conffile``, which was taken once: no later reload was heeded."""
+    for tree in (with_wiki, shop):
+        calm.console.ask("SET conffile = '/etc/passwd'")
+        calm.converge(tree)
+        assert calm.console.settings()["conffile"] == f"{calm.paths.pgbouncer}/{INI}"
+        assert ("wiki" in calm.console.databases()) is (tree is with_wiki)
 
 
 def test_where_there_are_no_old_files_none_are_said_to_be_back(running, with_wiki):
