@@ -170,8 +170,9 @@ def inspect(cluster=None):
 
 def unmanaged(cluster=None):
     """
-    What the cluster holds and pillar does not name, with rights on what pillar cannot declare, such as types,
-    languages and parameters. None of it is ever touched.
+    What the cluster holds and pillar does not name, what in pillar's schemas belongs to others, and rights on
+    what pillar cannot declare, such as PostgreSQL's own functions, types and parameters. None of it is ever
+    touched.
 
     CLI Example:
 

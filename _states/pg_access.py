@@ -57,6 +57,6 @@ def _left_over(name, failures, test):
     verdict = (
         "could not be looked into everywhere"
         if test
-        else "is not as pillar wants it yet; running this again finishes the rest"
+        else "is not as pillar wants it yet; once this is mended, running it again goes on from there"
     )
     return "\n".join([f"Cluster {name} {verdict}:", *lines])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from pgpillar import guc
+from pgpillar import guc, undeclared
 from pgpillar.model import (
     PRESENT,
     QUARANTINED,
@@ -33,6 +33,7 @@ class Scope(NamedTuple):
     schemas: Mapping[str, tuple[str, ...]] | None = None
     passwords: bool = True
     extensions: bool = True
+    settings: tuple[str, ...] = ()  # which the server may not know
 
 
 def scope_of(wanted: Cluster) -> Scope:
@@ -42,11 +43,16 @@ def scope_of(wanted: Cluster) -> Scope:
         databases=tuple(wanted.databases),
         schemas={name: tuple(database.schemas) for name, database in wanted.databases.items()},
         extensions=any(database.extensions for database in wanted.databases.values()),
+        settings=tuple(_plain_settings(wanted)),
     )
 
 
-# A name, or PUBLIC for the pseudo-role 0
-_GRANTEE = "case when a.grantee = 0 then 'public' else pg_get_userbyid(a.grantee) end"
+def _plain_settings(wanted: Cluster) -> set[str]:
+    """The settings that a server knows or not; anybody may make one with a dot in its name."""
+    things = (*wanted.roles.values(), *wanted.databases.values())
+    return {name for one in things for name, _ in one.settings if "." not in name}
+
+
 # The owner's own grants are the plain case; another grantor is named
 _GRANTOR = "case when a.grantor = {owner} then '' else pg_get_userbyid(a.grantor) end"
 
@@ -89,6 +95,9 @@ _ROLES = {
         select v.name, e.default_version, array_agg(v.version order by v.version) as versions
         from pg_available_extension_versions v join pg_available_extensions e on e.name = v.name
         group by 1, 2""",
+    "unknown_settings": """
+        select name, (select array_agg(s.name) from pg_settings s) as known
+        from unnest(%(settings)s::text[]) name where {is_unknown}""",
 }
 
 # pgpillar makes a database as the admin's own template; its owner comes with the transaction that finishes it
@@ -170,31 +179,6 @@ _INSIDE = {
         where a.grantee <> d.defaclrole and (d.defaclnamespace = 0 or ({in_scope}))""",
 }
 
-# What rights are held on and pillar does not declare, in a database and in the cluster: where the catalogs
-# have its name, its owner and its rights
-UNDECLARED = {
-    "type": ("nspname, typname", "typowner", "typacl", "pg_type join pg_namespace n on n.oid = typnamespace"),
-    "language": ("lanname", "lanowner", "lanacl", "pg_language"),
-    "foreign data wrapper": ("fdwname", "fdwowner", "fdwacl", "pg_foreign_data_wrapper"),
-    "foreign server": ("srvname", "srvowner", "srvacl", "pg_foreign_server"),
-    "large object": ("oid", "lomowner", "lomacl", "pg_largeobject_metadata"),
-}
-_SHARED = {"tablespace": ("spcname", "spcowner", "spcacl", "pg_tablespace")}
-_PARAMETERS = {"parameter": ("parname", "10", "paracl", "pg_parameter_acl")}  # from PostgreSQL 15 on
-
-
-def _rights_on(places: Mapping[str, tuple[str, str, str, str]]) -> str:
-    """What others than the owner and PUBLIC may do there."""
-    things = " union all ".join(
-        f"select '{kind}' as kind, array[{name}]::text[] as path, {owner} as owner, {acl} as acl from {place}"
-        for kind, (name, owner, acl, place) in places.items()
-    )
-    return f"""
-        select t.kind, t.path, a.privilege_type as privilege, {{grantee}} as grantee,
-               a.is_grantable as grantable, '' as grantor
-        from ({things}) t, aclexplode(t.acl) a where a.grantee not in (0, t.owner)"""
-
-
 _DEFAULT_KINDS = {
     "r": "table",
     "S": "sequence",
@@ -206,7 +190,7 @@ _DEFAULT_KINDS = {
 
 _PIECES = {
     "unfinished": _UNFINISHED,
-    "grantee": _GRANTEE,
+    "grantee": undeclared.GRANTEE,
     "grantor": _GRANTOR.format(owner="d.datdba"),
     "thing_grantor": _GRANTOR.format(owner="t.owner"),
     "in_scope": _IN_SCOPE,
@@ -230,20 +214,31 @@ class _Pieces(dict):
     def __init__(self, connection):
         version = connection.server_version
         options = "true as inherit, true as set"
+        # pg_settings hides some from an admin that is no superuser
+        is_unknown = (
+            "case when current_setting('is_superuser')::bool then current_setting(name, true) is null end"
+        )
+        if version >= 150000:
+            is_unknown = "pg_settings_get_flags(name) is null"
         if version >= 160000:
             options = "bool_or(a.inherit_option) as inherit, bool_or(a.set_option) as set"
         # From 17 on, a multirange goes with its range
         owned_types = "'d', 'e', 'r'" if version >= 170000 else "'d', 'e', 'r', 'm'"
-        super().__init__(_PIECES, options=options, owned_types=owned_types)
+        super().__init__(_PIECES, options=options, owned_types=owned_types, is_unknown=is_unknown)
 
 
 def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Cluster:
     """What the databases of a cluster share; what is inside each is for ``read_inside``."""
-    left_out = set() if scope.extensions else {"extensions"}
-    queries = {name: query for name, query in {**_ROLES, **_DATABASES}.items() if name not in left_out}
-    arguments = {"roles": _array(scope.roles), "databases": _array(scope.databases), "leaving": list(leaving)}
+    asked = {"extensions": scope.extensions, "unknown_settings": scope.settings}
+    queries = {name: query for name, query in {**_ROLES, **_DATABASES}.items() if asked.get(name, True)}
+    arguments = {
+        "roles": _array(scope.roles),
+        "databases": _array(scope.databases),
+        "leaving": list(leaving),
+        "settings": list(scope.settings),
+    }
     if scope.roles is None:
-        queries["rights"] = _rights_on(_SHARED | (_PARAMETERS if connection.server_version >= 150000 else {}))
+        queries["rights"] = undeclared.in_a_cluster(connection.server_version)
     answers = _ask(connection, queries, arguments)
     server, settings = answers["server"][0], _settings(answers["role_settings"])
     passwords = _passwords(connection, arguments) if scope.passwords and server["sees_passwords"] else {}
@@ -286,6 +281,7 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         sees_passwords=row["sees_passwords"],
         founder=row["founder"],
         extensions={e["name"]: (e["default_version"], *e["versions"]) for e in answers.get("extensions", ())},
+        unknown_settings={row["name"]: tuple(row["known"]) for row in answers.get("unknown_settings", ())},
         dependents={role: tuple(sorted(places)) for role, places in dependents.items()},
         grantors={(row["role"], row["member"]): tuple(row["grantors"]) for row in answers["memberships"]},
         public_owner="pg_database_owner" if row["version"] >= 150000 else row["builder"],
@@ -360,7 +356,7 @@ def read_inside(connection, database: Database, wanted: Database | None = None) 
 
 def _inside(wanted: Database | None) -> dict[str, str]:
     if wanted is None:
-        return {**_INSIDE, "rights": _rights_on(UNDECLARED)}
+        return {**_INSIDE, "rights": undeclared.in_a_database()}
     left_out = None if wanted.extensions else "extensions"
     return {name: query for name, query in _INSIDE.items() if name != left_out}
 
@@ -374,7 +370,8 @@ def _filled(database: Database, answers: Mapping) -> Database:
         database,
         schemas={one.path[0]: Schema(one.path[0], one.owner) for one in things if one.kind == "schema"},
         extensions={row["name"]: Extension(**row) for row in answers.get("extensions", ())},
-        grants=database.grants | frozenset([*grants, *map(_right, answers.get("rights", ()))]),
+        grants=database.grants | frozenset(grants),
+        beyond=frozenset(map(_right, answers.get("rights", ()))),
         default_grants=frozenset(map(_default_grant, answers["default_grants"])),
         objects=tuple(one for one in things if one.kind not in ("schema", "column")),
     )

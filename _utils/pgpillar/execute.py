@@ -14,7 +14,7 @@ from psycopg2 import errors
 
 from pgpillar import catalog, dump, observe, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
-from pgpillar.model import PRESENT, Cluster, Role, Secret
+from pgpillar.model import PRESENT, Cluster, Database, Membership, Role, Secret
 from pgpillar.plan import Change, database_changes, plan
 
 LOCK = (0x70677069, 0x6C6C6172)  # "pgpi", "llar"
@@ -119,6 +119,18 @@ class _Failed(Exception):
     """A step that could not be made, as a sentence."""
 
 
+class _Refused(_Failed):
+    """One that the server does not want, and that stands in the way of no other."""
+
+
+_REFUSALS = (
+    psycopg2.DataError,
+    psycopg2.IntegrityError,
+    psycopg2.NotSupportedError,
+    psycopg2.ProgrammingError,
+)
+
+
 class _Run:
     """One pass over a plan."""
 
@@ -127,6 +139,7 @@ class _Run:
         self.current, self.wanted = sight.current, sight.wanted
         self.version = self.current.server.version
         self.outcome = Outcome([], _failures(sight))
+        self.amiss: set[str] = set()  # the roles that a database cannot do with as they are
 
     def run(self, changes: list[Change]) -> Outcome:
         for stage, some in groupby(changes, _stage):
@@ -149,23 +162,52 @@ class _Run:
     def _has_lock(self) -> bool:
         return not self.connection.closed
 
-    # Roles: all of them in one transaction
+    # Roles: all of them in one transaction, but for those of which the server refuses something
 
     def _roles(self, changes: list[Change]) -> list[Change]:
         loud = [change for change in changes if change.kind != "set password"]
         quiet = [change for change in changes if change.kind == "set password"]
         with self._transaction(self.connection) as cursor:
-            for change in loud:
-                self._make(cursor, change)
+            made = self._made_by_role(cursor, loud)
             if quiet and self.current.server.superuser:
                 for setting in _QUIET:
                     cursor.execute(f"SET LOCAL {setting}")
-            for change in quiet:
-                self._make(cursor, change)
-            self._insist(self._roles_left(), "roles")
-        self.outcome.changes.extend(changes)  # they are kept, whatever the logins say
-        self._insist(self._passwords_left(quiet), "passwords")
+            new_passwords = self._made_by_role(cursor, quiet)
+            undone = set(changes).difference(made, new_passwords)
+            self._insist([change for change in self._roles_left() if change not in undone], "roles")
+        done = [change for change in changes if change not in undone]
+        self.outcome.changes.extend(done)  # they are kept, whatever the logins say
+        self._insist(self._passwords_left(new_passwords), "passwords")
         return []
+
+    def _made_by_role(self, cursor, changes: list[Change]) -> list[Change]:
+        """What could be made: of each role and each membership all, or nothing where the server refuses."""
+        done = []
+        for names, some in groupby(changes, _roles_of):
+            if self.amiss.isdisjoint(names):
+                done += self._made_or_refused(cursor, list(some))
+        return done
+
+    def _made_or_refused(self, cursor, changes: list[Change]) -> list[Change]:
+        cursor.execute("SAVEPOINT unit")
+        try:
+            for change in changes:
+                self._make(cursor, change)
+        except _Refused as refusal:
+            cursor.execute("ROLLBACK TO SAVEPOINT unit")
+            self._note_refusal(changes, str(refusal))
+            return []
+        cursor.execute("RELEASE SAVEPOINT unit")
+        return changes
+
+    def _note_refusal(self, changes: list[Change], why: str) -> None:
+        where = _where(changes[0])
+        self.outcome.failures[where] = "; ".join(filter(None, [self.outcome.failures.get(where), why]))
+        for change in changes:
+            if change.kind == "create role":
+                self.amiss.add(change.object.name)
+            if change.kind == "join" and change.object.member == self.current.server.admin:
+                self.amiss.add(change.object.role)
 
     def _roles_left(self) -> list[Change]:
         scope = catalog.scope_of(self.wanted)._replace(databases=(), extensions=False)
@@ -202,14 +244,14 @@ class _Run:
 
     def _insist(self, left: list[Change], what: str) -> None:
         if left:
-            raise _Failed(
-                f"the {what} are not as asked after the change: " + "; ".join(map(text.line, left[:5]))
-            )
+            raise _Failed(f"the {what} are not as asked after the change: " + "; ".join(map(_told, left[:5])))
 
     # Databases: one transaction for each
 
     def _database(self, changes: list[Change]) -> list[Change]:
         name, done = changes[0].database, []
+        if missed := self.amiss & _roles_in(self.wanted.databases[name]):
+            raise _Failed(f"it waits for what is said of {', '.join(map(repr, sorted(missed)))}")
         outside = [change for change in changes if change.kind in _BEFORE_CONNECTING]
         for change in outside:
             with self.connection.cursor() as cursor:
@@ -310,11 +352,11 @@ class _Run:
             for statement in sql.statements(change, self.version):
                 cursor.execute(statement)
         except errors.LockNotAvailable as error:
-            raise _Failed(
-                f"{text.line(change)}: {explained(error)}{self._holders(change.database)}"
-            ) from None
+            raise _Failed(f"{_told(change)}: {explained(error)}{self._holders(change.database)}") from None
+        except _REFUSALS as error:
+            raise _Refused(f"{text.line(change)}: {explained(error)}") from None
         except psycopg2.Error as error:
-            raise _Failed(f"{text.line(change)}: {explained(error)}") from None
+            raise _Failed(f"{_told(change)}: {explained(error)}") from None
 
     def _holders(self, database: str | None) -> str:
         """Who has held locks for longer than we waited. Our own session may have failed, so another asks."""
@@ -370,5 +412,27 @@ def _shares(stage: str, changes: list[Change]) -> Iterator[tuple[str, list[Chang
     if stage == ROLES_STAGE:
         yield ROLES_STAGE, changes
         return
-    for (group, name), some in groupby(changes, text.place):
-        yield f"{group.removesuffix('s')} {name!r}", list(some)
+    for where, some in groupby(changes, _where):
+        yield where, list(some)
+
+
+def _where(change: Change) -> str:
+    group, name = text.place(change)
+    return f"{group.removesuffix('s')} {name!r}"
+
+
+def _told(change: Change) -> str:
+    """A change, with the role that it is about, where that is not said already."""
+    return text.line(change) if _stage(change) != ROLES_STAGE else f"{_where(change)}: {text.line(change)}"
+
+
+def _roles_of(change: Change) -> tuple[str, ...]:
+    """The roles that a change of the first stage is about: one, or the two of a membership."""
+    one = change.object
+    return (one.role, one.member) if isinstance(one, Membership) else (text.place(change)[1],)
+
+
+def _roles_in(database: Database) -> set[str]:
+    """The roles without which a database cannot be as it is wanted."""
+    owners = {database.owner, *database.creators, *(schema.owner for schema in database.schemas.values())}
+    return owners | {one.grantee for one in (*database.grants, *database.default_grants)}

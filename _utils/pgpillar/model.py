@@ -146,6 +146,7 @@ class Database:
     grants: frozenset[Grant] = frozenset()
     default_grants: frozenset[DefaultGrant] = frozenset()
     creators: frozenset[str] = frozenset()  # the roles whose new objects get default grants
+    beyond: frozenset[Grant] = frozenset()  # on what pillar cannot declare
     objects: tuple[Object, ...] | None = None  # None: not known, as in pillar
     alias: str | None = field(default=None, compare=False)  # what pillar calls it, if not by its name
 
@@ -167,6 +168,9 @@ class Server:
     extensions: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # name: default version, then all of them
+    unknown_settings: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # of those that are wanted, with the ones that are known
     dependents: Mapping[str, tuple[tuple[str, bool], ...]] = field(
         default_factory=dict
     )  # role: (database, does it own there?)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from pgpillar.access import OF_OWNER
@@ -34,7 +35,9 @@ class PlanError(Trouble):
 
     def __init__(self, refusals: Iterable[str]):
         self.refusals = list(refusals)
-        super().__init__("\n".join(self.refusals))
+        count = len(self.refusals)
+        head = f"{count} {'thing that is asked' if count == 1 else 'things that are asked'} cannot be"
+        super().__init__("\n".join([f"{head}; nothing was applied", *(f"- {r}" for r in self.refusals)]))
 
 
 @dataclass(frozen=True)
@@ -506,7 +509,11 @@ def _refusals(current: Cluster, wanted: Cluster) -> Iterator[str]:
         yield from _impossible_database(name, now, database, current.server)
         if current.server and database.state == PRESENT:
             yield from _impossible_extensions(database, now, current.server)
+            yield from _impossible_settings(f"databases:{database.key}", now, database, current.server)
     for name, role in sorted(wanted.roles.items()):
+        if current.server and role.state == PRESENT:
+            path = f"{'users' if role.login else 'groups'}:{name}"
+            yield from _impossible_settings(path, current.roles.get(name), role, current.server)
         if role.state == ABSENT and name in current.roles:
             yield from _impossible_drop(role, current, wanted)
 
@@ -557,6 +564,17 @@ def _impossible_extensions(database: Database, now: Database | None, server: Ser
                 f"the server has no version {wanted.version} of extension {name!r} ({path}); "
                 f"it has {', '.join(offered[1:])}"
             )
+
+
+def _impossible_settings(
+    path: str, now: Role | Database | None, wanted: Role | Database, server: Server
+) -> Iterator[str]:
+    """Settings that are to be made and that the server does not know. One that it has kept is no fault."""
+    for name, _ in sorted(wanted.settings - (now.settings if now else frozenset())):
+        if name in server.unknown_settings:
+            close = get_close_matches(name, server.unknown_settings[name], n=1)
+            advice = f"did you mean {close[0]!r}?" if close else "take it out"
+            yield f"the server has no setting {name!r} (postgresql:{path}:settings); {advice}"
 
 
 def _impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pgpillar.catalog import UNDECLARED
-from pgpillar.model import ABSENT, PRESENT, PUBLIC, Cluster, Database, Grant
+from pgpillar import text
+from pgpillar.model import ABSENT, PRESENT, PUBLIC, Cluster, Database
 
 BUILT_IN = frozenset({"plpgsql"})
 
@@ -25,7 +25,7 @@ def unmanaged(current: Cluster, wanted: Cluster, own_database: str) -> dict:
             for join in current.memberships
             if join.member in strangers and join.role in wanted.roles
         ),
-        "rights": sorted(map(_told, current.grants)),
+        "rights": sorted(map(text.held, current.grants)),
         **_inside(current, wanted, strangers),
     }
     return {kind: names for kind, names in found.items() if names}
@@ -40,6 +40,11 @@ def _inside(current: Cluster, wanted: Cluster, strangers: set[str]) -> dict:
     return {
         "schemas": _unnamed(pairs, "schemas"),
         "extensions": _unnamed(pairs, "extensions", BUILT_IN),
+        "objects": {
+            now.name: lines
+            for now, database in pairs
+            if (lines := _foreign_objects(now, database, wanted.roles))
+        },
         "grants": {now.name: lines for now, database in pairs if (lines := _grants(now, database, strangers))}
         | _elsewhere(current, wanted),
     }
@@ -79,32 +84,32 @@ def _missing(there: Iterable[str], named: Iterable[str]) -> list[str]:
 
 
 def _grants(now: Database, wanted: Database, strangers: set[str]) -> list[str]:
-    """Grants to roles that pillar does not name, and any on what it does not name."""
-    lines = {
-        _told(grant, now)
+    """Grants to roles that pillar does not name, and any on what it does not name or cannot declare."""
+    elsewhere = {
+        grant
         for grant in now.grants
-        if grant.grantee in strangers or (_is_elsewhere(grant, wanted) and grant.grantee != PUBLIC)
+        if grant.path and grant.path[0] not in wanted.schemas and grant.grantee != PUBLIC
     }
-    return sorted(lines)
+    theirs = {grant for grant in now.grants if grant.grantee in strangers}
+    return sorted({text.held(grant, now) for grant in elsewhere | theirs | now.beyond})
 
 
-def _is_elsewhere(grant: Grant, wanted: Database) -> bool:
-    """Whether it is on what this database has and pillar does not name."""
-    return grant.kind in UNDECLARED or (grant.path != () and grant.path[0] not in wanted.schemas)
+def _foreign_objects(now: Database, wanted: Database, roles: Iterable[str]) -> list[str]:
+    """What belongs to nobody of pillar's in the schemas that it names."""
+    return sorted(
+        f"{text.thing(one.kind, one.path)} belongs to {one.owner}"
+        for one in now.objects or ()
+        if one.path[0] in wanted.schemas and one.owner not in roles and not one.bound
+    )
 
 
 def _elsewhere(current: Cluster, wanted: Cluster) -> dict[str, list[str]]:
     """What pillar's roles may do with databases that it does not name, and do not own."""
     found = {
         now.name: sorted(
-            _told(g, now) for g in now.grants if g.grantee in wanted.roles and g.grantee != now.owner
+            text.held(g, now) for g in now.grants if g.grantee in wanted.roles and g.grantee != now.owner
         )
         for now in current.databases.values()
         if now.name not in wanted.databases
     }
     return {name: lines for name, lines in sorted(found.items()) if lines}
-
-
-def _told(grant: Grant, where: Database | None = None) -> str:
-    on = ".".join(grant.path) if where is None or grant.path else where.name
-    return f"{grant.privilege} on {grant.kind} {on} to {grant.grantee}"

@@ -99,7 +99,7 @@ def _database(database: Database) -> dict:
         "locale": database.locale,
         "connection_limit": database.connection_limit,
         "settings": dict(sorted(database.settings)),
-        "grants": sorted(_held(grant, database) for grant in database.grants),
+        "grants": sorted(held(grant, database) for grant in database.grants | database.beyond),
     }
     return outside if database.objects is None else {**outside, **_inside(database)}
 
@@ -122,9 +122,13 @@ def _new(given: DefaultGrant | DefaultRights) -> str:
     return f"new {given.kind}s of {given.creator}{where}"
 
 
-def _held(grant: Grant, database: Database) -> str:
-    what = ".".join(grant.path) or database.name
-    return f"{grant.privilege} on {grant.kind} {what} to {_grantee(grant.grantee)}"
+def held(grant: Grant, database: Database | None = None) -> str:
+    what = f"{grant.kind} {database.name}" if database and not grant.path else thing(grant.kind, grant.path)
+    return f"{grant.privilege} on {what} to {_grantee(grant.grantee)}"
+
+
+def thing(kind: str, path: tuple[str, ...]) -> str:
+    return f"{kind} {'.'.join(filter(None, [path[0], _named(kind, path)]))}"
 
 
 def place(change: Change) -> tuple[str, str]:
@@ -258,8 +262,7 @@ _LINES = {
     "update extension": lambda change: f"extension {change.object} " + _move("version")(change),
     "move extension": lambda change: f"extension {change.object} " + _move("schema")(change),
     "own object": lambda change: (
-        f"{change.object.kind} {change.object.path[0]}.{_named(change.object.kind, change.object.path)} "
-        f"owner: {change.object.owner} → {change.detail}"
+        f"{thing(change.object.kind, change.object.path)} owner: {change.object.owner} → {change.detail}"
     ),
     "revoke": _revoke,
     "grant": _grant,

@@ -68,6 +68,7 @@ def test_strangers_are_reported(mess):
         "memberships": ["ghost is in shop"],
         "schemas": {"shop": ["attic"]},
         "extensions": {"shop": ["hstore"]},
+        "objects": {"shop": ["table public.orders belongs to postgres"]},
         "grants": {
             "shop": [
                 "CREATE on schema attic to ghost",
@@ -92,6 +93,13 @@ grant usage on foreign server nowhere to shop_app, public;
 select lo_create(7);
 grant select on large object 7 to shop_app;
 grant create on tablespace pg_default to shop_app;
+grant select on pg_authid to shop_app;
+grant select (passwd) on pg_shadow to public;
+grant execute on function pg_read_file(text) to shop_app with grant option;
+grant usage on schema pg_toast to shop_app;
+create extension dblink;
+grant execute on function dblink_connect_u(text) to shop_app;
+grant execute on function dblink_connect(text) to shop_app, public;
 """
 
 
@@ -107,12 +115,21 @@ def test_rights_on_what_pillar_cannot_declare_are_reported_and_left(every_cluste
     parameters = ["SET on parameter log_statement to shop_app"] * since_15
     assert reported(every_cluster, **declared) == {
         "rights": ["CREATE on tablespace pg_default to shop_app", *parameters],
+        "extensions": {"shop": ["dblink"]},
+        "objects": {"shop": ["type public.mood belongs to postgres"]},
         "grants": {
             "shop": [
+                "EXECUTE on routine pg_catalog.pg_read_file(text) to shop_app",
+                "EXECUTE on routine public.dblink_connect(text) to shop_app",
+                "EXECUTE on routine public.dblink_connect_u(text) to shop_app",
+                "SELECT on column pg_catalog.pg_shadow.passwd to PUBLIC",
                 "SELECT on large object 7 to shop_app",
+                "SELECT on table pg_catalog.pg_authid to shop_app",
                 "USAGE on foreign data wrapper none to shop_app",
+                "USAGE on foreign server nowhere to PUBLIC",
                 "USAGE on foreign server nowhere to shop_app",
                 "USAGE on language plpgsql to shop_app",
+                "USAGE on schema pg_toast to shop_app",
                 "USAGE on type public.mood to shop_app",
             ]
         },

@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import psycopg2
 import pytest
 
-from pgpillar import scram
+from pgpillar import scram, text
+from pgpillar.plan import PlanError
 
 ANN = {"users": {"ann": {}}}
 
@@ -208,6 +209,53 @@ def test_settings_are_changed_and_taken_away(cluster):
     cluster.settle(users={"ann": {"settings": {"work_mem": "1MB", "search_path": ["a"]}}})
     changed = cluster.settle(users={"ann": {"settings": {"search_path": ["a", "b"], "jit": False}}})
     assert changed["roles"] == {"ann": ["reset work_mem", "set jit = off", "set search_path = a, b"]}
+
+
+def test_what_the_server_refuses_of_one_role_keeps_no_other_waiting(cluster):
+    cluster.converge(users=["ann", "shop"], databases={"wiki": "shop"})
+    elephants = {"settings": {"work_mem": "4 elephants"}}
+    users = {"ann": {**elephants, "connection_limit": 3}, "bob": elephants, "eve": {}, "shop": {}}
+    wiki = {"owner": "shop", "access": {"ann": "read"}}
+    outcome = cluster.attempt(users=users, databases={"hers": "bob", "wiki": wiki})
+    refused = 'set work_mem = 4 elephants: invalid value for parameter "work_mem": "4 elephants"'
+    assert outcome.failures.keys() == {"role 'ann'", "role 'bob'", "database 'hers'"}
+    assert outcome.failures["role 'ann'"].startswith(refused)
+    assert outcome.failures["database 'hers'"] == "it waits for what is said of 'bob'"
+    assert cluster.query("select rolconnlimit from pg_roles where rolname = 'ann'") == [(-1,)], (
+        "all or nothing"
+    )
+    done = text.tree(outcome.changes)
+    assert done["roles"] == {"eve": ["create user", "set password"]}
+    assert set(done["databases"]) == {"wiki"}
+    changed = cluster.settle(users=["ann", "bob", "eve", "shop"], databases={"hers": "bob", "wiki": wiki})
+    assert (set(changed["roles"]), set(changed["databases"])) == ({"bob"}, {"hers"})
+
+
+UNKNOWN = {"settings": {"work_memm": "4MB", "shop.tenant": "tea"}}
+DECLARED_UNKNOWN = {
+    "users": {"ann": UNKNOWN},
+    "groups": {"readers": UNKNOWN},
+    "databases": {"shop": {"owner": "ann", **UNKNOWN}},
+}
+
+
+def test_settings_that_the_server_does_not_have_are_told_before_anything(every_cluster):
+    places = ("databases:shop", "users:ann", "groups:readers")
+    told = [
+        f"the server has no setting 'work_memm' (postgresql:{place}:settings); did you mean 'work_mem'?"
+        for place in places
+    ]
+    for run in (every_cluster.preview, every_cluster.attempt):
+        with pytest.raises(PlanError) as error:
+            run(**DECLARED_UNKNOWN)
+        said = ["3 things that are asked cannot be; nothing was applied", *(f"- {line}" for line in told)]
+        assert str(error.value).splitlines() == said
+
+
+def test_a_hosted_admin_may_name_what_it_may_not_see(hosted):
+    """Some settings are hidden from it; that they are there, the server says itself."""
+    outcome = hosted.attempt(users={"ann": {"settings": {"session_preload_libraries": ["auto_explain"]}}})
+    assert "permission denied" in outcome.failures["role 'ann'"]
 
 
 # Memberships

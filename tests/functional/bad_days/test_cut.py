@@ -54,7 +54,7 @@ def test_in_the_roles(day, watcher, hold):
         watcher.end(watcher.wait_for_a_waiter())
     failed = run.result()
     assert failed.result is False
-    assert f"roles: set work_mem = 5MB: {CUT}" in failed.comment
+    assert f"roles: role 'shop': set work_mem = 5MB: {CUT}" in failed.comment
     assert failed.changes == {}, "created, and rolled back"
     assert day.heals().lines == foretold.lines
 

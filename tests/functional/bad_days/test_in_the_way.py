@@ -112,7 +112,7 @@ def test_somebody_holds_a_role(day, hasty, session):
     day.declare(users={"shop": {}, "app": {"connection_limit": 9}, "analyst": {}})
     pid = somebody.session.info.backend_pid
     failed = day.fails(
-        "roles: set connection limit 9", "somebody holds a lock", f"backend {pid} of 'postgres'"
+        "roles: role 'app': set connection limit 9", "somebody holds a lock", f"backend {pid} of 'postgres'"
     )
     assert failed.changes == {}
     somebody.session.rollback()
@@ -152,7 +152,7 @@ def test_one_database_fails_while_the_others_converge(day):
     day.declare(databases={"forum": "shop", "shop": {**shop, "bootstrap": script}, "wiki": "shop"})
     foretold = day.apply(test=True)
     failed = day.fails(
-        "running this again finishes the rest:\n",
+        "running it again goes on from there:\n",
         "- database 'shop': salt://broken.sql failed and left nothing behind: division by zero",
     )
     assert "forum" not in failed.comment
@@ -171,7 +171,8 @@ def test_a_statement_that_takes_too_long(day, hasty, session):
     somebody = session(autocommit=False)
     somebody.run("lock table pg_authid in share mode")
     day.declare()
-    assert day.fails("roles: create user", "it took too long; raise statement_timeout").changes == {}
+    failed = day.fails("roles: role 'analyst': create user", "it took too long; raise statement_timeout")
+    assert failed.changes == {}
     somebody.session.rollback()
     hasty.endpoint.update(statement_timeout=600)
     day.declare()
