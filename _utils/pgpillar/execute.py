@@ -251,7 +251,7 @@ class _Run:
     def _database(self, changes: list[Change]) -> list[Change]:
         name, done = changes[0].database, []
         if missed := self.amiss & _roles_in(self.wanted.databases[name]):
-            raise _Failed(f"it waits for what is said of {', '.join(map(repr, sorted(missed)))}")
+            raise _Failed(f"it waits until {', '.join(map(repr, sorted(missed)))} is as asked")
         outside = [change for change in changes if change.kind in _BEFORE_CONNECTING]
         for change in outside:
             with self.connection.cursor() as cursor:

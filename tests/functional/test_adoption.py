@@ -174,7 +174,7 @@ def test_to_name_a_stranger_is_to_adopt_it(mess):
         "groups": {"gang": {}},
     }
     mess.settle(**declared)
-    assert set(reported(mess, **declared)) == {"schemas", "extensions", "grants"}
+    assert set(reported(mess, **declared)) == {"schemas", "extensions", "objects", "grants"}
 
 
 # Quarantine

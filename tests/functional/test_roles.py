@@ -220,7 +220,7 @@ def test_what_the_server_refuses_of_one_role_keeps_no_other_waiting(cluster):
     refused = 'set work_mem = 4 elephants: invalid value for parameter "work_mem": "4 elephants"'
     assert outcome.failures.keys() == {"role 'ann'", "role 'bob'", "database 'hers'"}
     assert outcome.failures["role 'ann'"].startswith(refused)
-    assert outcome.failures["database 'hers'"] == "it waits for what is said of 'bob'"
+    assert outcome.failures["database 'hers'"] == "it waits until 'bob' is as asked"
     assert cluster.query("select rolconnlimit from pg_roles where rolname = 'ann'") == [(-1,)], (
         "all or nothing"
     )
