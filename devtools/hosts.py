@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".vagrant"
 NETWORK = "/usr/libexec/lxc/lxc-net"  # Debian's own script, which needs no systemd
 NETWORK_IS_UP = Path("/run/lxc/network_up")
+DNSMASQ = Path("/run/lxc/dnsmasq.pid")  # whom the hosts ask for names
 MADE_BY_US = STATE / "lxc-net"  # there if the network was started for these hosts
 SERVICE = STATE / "pg_service.conf"  # written by the Vagrantfile
 MASTER, PRIMARY = "salt-master", "postgresql-primary"
@@ -73,11 +74,21 @@ def why_not() -> str | None:
 
 
 def start_network() -> None:
-    if NETWORK_IS_UP.exists():
+    if NETWORK_IS_UP.exists() and gives_names():
         return
+    if NETWORK_IS_UP.exists():
+        step("ending a network that gives no names any more", [NETWORK, "stop"])
     STATE.mkdir(exist_ok=True)
     MADE_BY_US.touch()
     step("starting their network", [NETWORK, "start"])
+
+
+def gives_names() -> bool:
+    """Whether its dnsmasq is there, without which apt in a host waits for ever."""
+    try:
+        return Path("/proc", DNSMASQ.read_text().strip(), "comm").read_text() == "dnsmasq\n"
+    except OSError:
+        return False
 
 
 def on(host: str, *command: str) -> list[str]:
