@@ -210,6 +210,14 @@ FAULTS = {
         {"clusters": {}, "users": APP},
         "postgresql:databases:shop:cluster: there is no cluster; ",
     ),
+    "another file for pgbouncer to read": (
+        {"users": APP, "pgbouncer": {"settings": {"conffile": "/etc/passwd"}}},
+        "postgresql:pgbouncer:settings:conffile: this is not set here; from the next reload on",
+    ),
+    "other users of the pools": (
+        {"users": APP, "pgbouncer": {"settings": {"auth_user": "shop_app"}}},
+        "postgresql:pgbouncer:settings:auth_user: this is not set here; pgpillar says itself who",
+    ),
 }
 
 
