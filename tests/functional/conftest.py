@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from psycopg2 import sql
 
-from devtools import postgres
-from pgpillar import connect, execute, pillar, text
+from devtools import debian, embedded, postgres
+from pgpillar import connect, dump, execute, pillar, text
 
 HOST = "postgresql.example.internal"  # a name of the servers' certificates
 
@@ -202,6 +202,19 @@ def every_hosted(every_server):
 def make_hosted(server):
     password = postgres.hosted_admin(server)
     return Cluster(server, admin="doadmin", password=password, database="defaultdb")
+
+
+@pytest.fixture
+def clients(default_major, monkeypatch):
+    """Where a pg_dump is that is as new as the server: this machine's, or else the newest that there is."""
+    with contextlib.suppress(connect.ClusterError):
+        return Path(dump._program(default_major)).parent
+    try:
+        programs = debian.fetched("14", "postgresql-client-18")
+    except embedded.Failed as reason:
+        pytest.skip(f"a pg_dump of PostgreSQL {default_major} or newer cannot be had: {reason}")
+    monkeypatch.setattr(dump, "PROGRAMS", f"{programs}{dump.PROGRAMS}")
+    return Path(dump._program(default_major)).parent
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """What pillar does not name is reported and left alone; what it sends away goes in steps, and with a dump."""
 
 import subprocess
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import closing
 
 import psycopg2
 import pytest
 
-from devtools import debian, postgres
-from devtools.embedded import Failed
+from devtools import postgres
 from pgpillar import connect, dump, observe, strangers
 from pgpillar.plan import PlanError
 
@@ -178,19 +176,6 @@ def test_to_name_a_stranger_is_to_adopt_it(mess):
 
 
 # Quarantine
-
-
-@pytest.fixture
-def clients(default_major, monkeypatch):
-    """Where a pg_dump is that is as new as the server: this machine's, or else the newest that there is."""
-    with suppress(connect.ClusterError):
-        return Path(dump._program(default_major)).parent
-    try:
-        programs = debian.fetched("14", "postgresql-client-18")
-    except Failed as reason:
-        pytest.skip(f"a pg_dump of PostgreSQL {default_major} or newer cannot be had: {reason}")
-    monkeypatch.setattr(dump, "PROGRAMS", f"{programs}{dump.PROGRAMS}")
-    return Path(dump._program(default_major)).parent
 
 
 @pytest.fixture

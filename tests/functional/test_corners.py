@@ -44,6 +44,7 @@ def test_a_template_that_was_there_before_is_not_bootstrapped(cluster):
     assert cluster.converge(**declared) == {}
 
 
+@pytest.mark.usefixtures("clients")
 def test_a_database_that_never_got_finished_can_be_dropped(cluster, tmp_path):
     cluster.endpoint["dumps"] = str(tmp_path)
     cluster.scripts["salt://x.sql"] = "select no_such()"
@@ -76,6 +77,7 @@ def test_a_schema_that_comes_with_a_template_is_taken_over(cluster):
     assert cluster.converge(**declared, users=["shop"]) == {}
 
 
+@pytest.mark.usefixtures("clients")
 def test_a_role_and_its_only_database_go_in_one_edit(cluster, tmp_path):
     cluster.endpoint["dumps"] = str(tmp_path)
     for state in ("present", "quarantined"):

@@ -178,6 +178,7 @@ def test_a_database_is_quarantined_and_reopened(every_hosted):
     every_hosted.query("select 1", user="shop", dbname="wiki")
 
 
+@pytest.mark.usefixtures("clients")
 def test_a_database_is_dumped_and_dropped(hosted, tmp_path):
     hosted.endpoint["dumps"] = str(tmp_path)
     hosted.converge(databases={"wiki": "shop"}, users=["shop"])

@@ -49,6 +49,7 @@ def test_somebody_else_is_not_let_in(local, wrong):
         local.attempt(users=["shop"])
 
 
+@pytest.mark.usefixtures("clients")
 def test_a_dump_is_taken_as_the_system_user_and_kept_by_its_own(local, tmp_path):
     tmp_path.chmod(0o700)
     local.endpoint["dumps"] = str(tmp_path)
