@@ -102,7 +102,7 @@ class Gateway:
             with effective_user(self._system_user()):
                 return self._connect(self.parameters(database, **settings), self.endpoint.password)
         except psycopg2.OperationalError as error:
-            raise ClusterError(self.explained(error, database)) from None
+            raise ClusterError(self.explained(error)) from None
 
     def command(self, text: str) -> list[tuple]:
         """What the server answers to a command of replication."""
@@ -147,17 +147,18 @@ class Gateway:
         name = endpoint.run_as or endpoint.user
         return name if _has_account(name) else None
 
-    def explained(self, error: psycopg2.Error, database: str | None = None) -> str:
+    def explained(self, error: psycopg2.Error, user: str | None = None) -> str:
         where = f"{self.endpoint.host}:{self.endpoint.port}"
         if self.endpoint.hostaddr:
             where += f" ({self.endpoint.hostaddr})"
         text = first_line(error)
         if "certificate verify failed" in text and (why := refusal(self.endpoint, self.ca)):
             text += f": {why}"
+        cannot = f"cannot connect to {where} as {user or self.endpoint.user!r}: {text}"
         for pattern, advice in _CONNECTION_FAULTS:
             if re.search(pattern, text):
-                return f"cannot connect to {where} as {self.endpoint.user!r}: {text}; {advice}"
-        return f"cannot connect to {where} as {self.endpoint.user!r}: {text}"
+                return f"{cannot}; {advice}"
+        return cannot
 
 
 @contextmanager
@@ -255,6 +256,7 @@ _AFTER_THE_PASSWORD = "|".join(
         "not permitted to log in",
         "does not exist$",
         "not currently accepting",
+        "could not access file",  # that of a library which the user is to load
     )
 )
 
@@ -279,7 +281,8 @@ def _verdict(error: psycopg2.OperationalError, gateway: Gateway, user: str) -> b
         raise _unasked(user)
     if re.search(_AFTER_THE_PASSWORD, text) and f'role "{user}" does not exist' not in text:
         return True
-    raise ClusterError(f"cannot tell whether the password of {user!r} is right: {gateway.explained(error)}")
+    why = gateway.explained(error, user)
+    raise ClusterError(f"cannot tell whether the password of {user!r} is right: {why}")
 
 
 def explained(error: psycopg2.Error, detail: bool = True) -> str:

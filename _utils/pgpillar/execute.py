@@ -128,6 +128,8 @@ _REFUSALS = (
     psycopg2.IntegrityError,
     psycopg2.NotSupportedError,
     psycopg2.ProgrammingError,
+    errors.ActiveSqlTransaction,  # these two, of settings that no role can have
+    errors.CantChangeRuntimeParam,
 )
 
 

@@ -59,12 +59,13 @@ def losses(changes: Iterable[Change]) -> dict[str, dict]:
 
 
 def lost(count: Mapping[str, int]) -> str:
-    """'2 take rights away and 1 drops a role'; nothing where nothing is lost."""
-    return " and ".join(
+    """'2 take rights away, 1 closes a database and 1 drops a role'; nothing where nothing is lost."""
+    told = [
         f"{count[name]} {loss.one if count[name] == 1 else loss.several}"
         for name, loss in LOSSES.items()
         if count.get(name)
-    )
+    ]
+    return " and ".join(filter(None, [", ".join(told[:-1]), *told[-1:]]))
 
 
 def _merged(lines: dict[str, list[str]]) -> list[str]:

@@ -27,10 +27,10 @@ BESIDE = {  # what is told of a cluster beside its changes
     "unmanaged": "not in pillar, and left alone",
 }
 NEWS = {  # those that are news by themselves, as the headline has them
-    "refusals": "cannot be on",
-    "failures": "could not read",
-    "way": "another way to",
-    "forgotten": "no longer in pillar on",
+    "refusals": "cannot be on cluster",
+    "failures": "could not read cluster",
+    "way": "another way to cluster",
+    "forgotten": "no longer in pillar on cluster",
 }
 OF_NODES = {  # what is told of app nodes, and of each thing there
     "nodes": ("pgbouncer reloads on", "pool {}"),

@@ -160,9 +160,9 @@ def test_what_an_owner_leaves_to_the_next_is_told_as_far_as_pillar_knows(branch)
 
 CLUSTERS = "postgresql/clusters.sls"
 NEWS = [
-    ("another way to main", CLUSTERS, "host: postgresql.", "port: 5433\n      host: postgresql."),
-    ("another way to main", CLUSTERS, "user: doadmin", "user: admin"),
-    ("no longer in pillar on main", SERVER, "    old: {owner: shop, state: quarantined}\n", ""),
+    ("another way to cluster main", CLUSTERS, "host: postgresql.", "port: 5433\n      host: postgresql."),
+    ("another way to cluster main", CLUSTERS, "user: doadmin", "user: admin"),
+    ("no longer in pillar on cluster main", SERVER, "    old: {owner: shop, state: quarantined}\n", ""),
     ("client files change on shop-*", SERVER, "{connection_limit: 50", "{run_as: www, connection_limit: 50"),
 ]
 
@@ -183,7 +183,7 @@ def test_the_headline_has_what_cannot_be(branch):
     branch.replace(SERVER, "UTF8", "LATIN1")
     result = plan(branch)
     assert result.exit_code == 1
-    assert result.stdout.startswith("pgpillar plan: cannot be on main\n")
+    assert result.stdout.startswith("pgpillar plan: cannot be on cluster main\n")
 
 
 def test_a_cluster_that_moves_is_told(branch):

@@ -276,6 +276,12 @@ def test_where_a_user_is_not_let_in_from_here_it_says_that_it_cannot_tell(hosted
         hosted.attempt(**ANN)
 
 
+def test_a_user_whom_its_own_setting_keeps_out_can_be_mended(hosted):
+    preloaded = {"settings": {"local_preload_libraries": ["nix"]}}
+    hosted.settle(users={"ann": preloaded})
+    assert hosted.settle(users={"ann": {}})["roles"] == {"ann": ["reset local_preload_libraries"]}
+
+
 def test_a_verifier_in_pillar_cannot_be_compared(hosted):
     declared = {"users": {"ann": {"password": scram.verifier("tea")}}}
     hosted.query("create role ann")

@@ -231,6 +231,14 @@ def test_what_the_server_refuses_of_one_role_keeps_no_other_waiting(cluster):
     assert (set(changed["roles"]), set(changed["databases"])) == ({"bob"}, {"hers"})
 
 
+@pytest.mark.parametrize("setting", [{"shared_buffers": "4MB"}, {"transaction_isolation": "serializable"}])
+def test_a_setting_that_no_role_can_have_keeps_no_other_waiting(cluster, setting):
+    outcome = cluster.attempt(users={"ann": {}, "bob": {"settings": setting}}, databases={"wiki": "ann"})
+    assert outcome.failures.keys() == {"role 'bob'"}
+    done = text.tree(outcome.changes)
+    assert (set(done["roles"]), set(done["databases"])) == ({"ann"}, {"wiki"})
+
+
 UNKNOWN = {"settings": {"work_memm": "4MB", "shop.tenant": "tea"}}
 DECLARED_UNKNOWN = {
     "users": {"ann": UNKNOWN},

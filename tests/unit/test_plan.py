@@ -27,6 +27,9 @@ def test_whatever_is_lost_is_counted_by_kind(case):
 def test_losses_in_words():
     count = {"roles_dropped": 1, "rights_taken": 2}
     assert text.lost(count) == "2 take rights away and 1 drops a role"
+    assert text.lost({**count, "databases_closed": 1}) == (
+        "2 take rights away, 1 closes a database and 1 drops a role"
+    )
 
 
 def outcome(current, wanted):
