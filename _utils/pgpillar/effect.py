@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import NamedTuple
 
 from pgpillar import sql, strangers, text
-from pgpillar.model import PRESENT, Cluster, Endpoint
+from pgpillar.model import ABSENT, PRESENT, Cluster, Endpoint, Server
 from pgpillar.node import Client, Node, Pool
 from pgpillar.pillar import Declared
-from pgpillar.plan import Change, PlanError, heirs, plan
+from pgpillar.plan import Change, PlanError, heirs, impossible_drop, plan
 
 HIDDEN = ("password", "ca", "consul")  # what of an endpoint is not shown
 OF_A_CLIENT = ("host", "port", "hostaddr", "discovery", "consul", "replicas", "sslmode", "ca", "ca_file")
@@ -45,10 +46,25 @@ def of_cluster(name: str, before: Declared | None, after: Declared | None) -> Ef
     if after is None:
         return Effect(forgotten={"clusters": [name], **forgotten})
     way = tuple(_moves(before and before.endpoint, after.endpoint))
+    if refusals := tuple(_owners_that_go(old, new)):
+        return Effect((), refusals, way, forgotten)
     try:
         return Effect(tuple(plan(old, new)), (), way, forgotten, dict(_inherited(old, new)))
     except PlanError as error:
         return Effect((), tuple(error.refusals), way, forgotten)
+
+
+def _owners_that_go(old: Cluster, new: Cluster) -> Iterator[str]:
+    """Why a role cannot go, as far as pillar says what it owns. A server may know of more."""
+    owned = defaultdict(set)
+    for name, now in old.databases.items():
+        for one in (now, *now.schemas.values()):
+            owned[one.owner].add((name, True))
+    dependents = {role: tuple(sorted(places)) for role, places in owned.items()}
+    known = replace(old, server=Server(sql.NOW, admin="", superuser=True, dependents=dependents))
+    for name, role in sorted(new.roles.items()):
+        if role.state == ABSENT and name in old.roles:
+            yield from impossible_drop(role, known, new)
 
 
 def _inherited(old: Cluster, new: Cluster) -> Iterator[tuple[str, list[str]]]:

@@ -515,7 +515,7 @@ def _refusals(current: Cluster, wanted: Cluster) -> Iterator[str]:
             path = f"{'users' if role.login else 'groups'}:{name}"
             yield from _impossible_settings(path, current.roles.get(name), role, current.server)
         if role.state == ABSENT and name in current.roles:
-            yield from _impossible_drop(role, current, wanted)
+            yield from impossible_drop(role, current, wanted)
 
 
 def _impossible_database(
@@ -577,7 +577,8 @@ def _impossible_settings(
             yield f"the server has no setting {name!r} (postgresql:{path}:settings); {advice}"
 
 
-def _impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[str]:
+def impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[str]:
+    """Why a role cannot go yet, by what ``current.server`` knows of what depends on it."""
     places = _places(role, current, wanted)
     owned = [database for database, owns in places if owns]
     if owned and not role.reassign_to:

@@ -130,6 +130,17 @@ def test_what_cannot_be_is_wrong(branch):
     assert "database 'wiki' is still open, and only a quarantined one is dropped" in result.stdout
 
 
+def test_an_owner_that_goes_and_leaves_its_schema_to_nobody_is_wrong(branch):
+    branch.replace(SERVER, "      schemas:\n        reporting: reports\n", "")
+    branch.replace(SERVER, "    reports: {}", "    reports: {state: absent}")
+    branch.replace(SERVER, "groups: [readers, reports]", "groups: [readers]")
+    result = plan(branch)
+    assert result.exit_code == 1
+    assert "role 'reports' still owns objects in 'shop'; name who gets them in reassign_to" in result.stdout
+    branch.replace(SERVER, "reports: {state: absent}", "reports: {state: absent, reassign_to: shop}")
+    assert 'DROP ROLE "reports"' in plan(branch).stdout
+
+
 def test_what_pillar_no_longer_names_is_told(branch):
     branch.replace(SERVER, "    old: {owner: shop, state: quarantined}\n", "")
     cluster = only_part(branch)["clusters"]["main"]
