@@ -99,7 +99,7 @@ class Gateway:
     def open(self, database: str | None = None, **settings: str):
         """A connection as the admin, with these settings beside the usual ones."""
         try:
-            with effective_user(self._system_user()):
+            with effective_user(self.system_user()):
                 return self._connect(self.parameters(database, **settings), self.endpoint.password)
         except psycopg2.OperationalError as error:
             raise ClusterError(self.explained(error)) from None
@@ -139,7 +139,7 @@ class Gateway:
         secret = {"password": password.reveal()} if password else {}
         return psycopg2.connect(**parameters, **secret)
 
-    def _system_user(self) -> str | None:
+    def system_user(self) -> str | None:
         """Peer authentication looks at who connects: root steps down to the user that the role maps to."""
         endpoint = self.endpoint
         if not endpoint.is_socket or endpoint.password or os.getuid():

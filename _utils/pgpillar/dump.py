@@ -22,12 +22,12 @@ PROGRAMS = "/usr/lib/postgresql/*/bin/pg_dump"
 
 def before_drop(connection, gateway: Gateway, database: Database, version: int) -> Path:
     """Write the dump and return where it is. The database is quarantined before and after."""
-    program = _program(version // 10000)
+    program = program_for(version // 10000)
     with _open_to_the_admin(connection, database):
         return _written(program, gateway, database)
 
 
-def _program(major: int) -> str:
+def program_for(major: int) -> str:
     found = {int(re.search(r"/(\d+)/bin/", path)[1]): path for path in glob(PROGRAMS)}
     fitting = [found[had] for had in sorted(found) if had >= major]
     if not fitting:
@@ -131,7 +131,7 @@ def _passfile(gateway: Gateway):
 
 
 def _account(gateway: Gateway) -> dict:
-    name = gateway._system_user()
+    name = gateway.system_user()
     if name is None:
         return {}
     account = pwd.getpwnam(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NoReturn
 
 from pgpillar.model import Trouble
@@ -70,9 +70,8 @@ class Switch:
         self.status = _heard(answers)
         self.silent = {minion: told for minion, told in answers.items() if isinstance(told, Failed)}
         primaries = [minion for minion in self.others if self._role(minion) == "primary"]
-        for is_so, why in self._objections(primaries):
-            if is_so():
-                raise Trouble(f"{why()}; nothing was done")
+        if why := next(self._objections(primaries), None):
+            raise Trouble(f"{why}; nothing was done")
         self.old = primaries[0] if primaries else None
         # A highstate does not give it to the daemon, and the login of who follows stands in it
         self.ask(
@@ -115,50 +114,41 @@ class Switch:
     def _role(self, minion: str) -> str | None:
         return self.status.get(minion, {}).get("role")
 
-    def _objections(self, primaries: list[str]) -> Iterable[tuple[Callable, Callable]]:
-        """Why not, each as a question and its sentence; the first that holds is told."""
-        target, mine = self.target, self.status.get(self.target, {})
-        following = mine.get("following") or {}
-        follows = following.get("state") == "streaming"
-        return (
-            (lambda: target in self.silent, lambda: f"{target} cannot be asked: {self.silent[target]}"),
-            (
-                lambda: len(primaries) > 1,
-                lambda: f"{' and '.join(primaries)} both are primaries; stop the one that should not be",
-            ),
-            (
-                lambda: primaries and self._role(target) == "primary",
-                lambda: f"{target} is a primary, and so is {primaries[0]}; stop the one that should not be",
-            ),
-            (
-                lambda: primaries and not follows,
-                lambda: f"{target} does not follow {primaries[0]}, which is alive; see pg_server.fault",
-            ),
-            (
-                lambda: primaries and self._behind(primaries[0]) > NEAR,
-                lambda: (
-                    f"{target} is {self._behind(primaries[0])} bytes behind {primaries[0]}; let it catch up"
-                ),
-            ),
-            (
-                lambda: not primaries and follows,
-                lambda: (
-                    f"the primary of {target} is alive, for it still sends, and its minion does not answer;"
-                    " mend that, or stop the server there (that a host has lost power shows after a minute)"
-                ),
-            ),
-            (
-                lambda: not primaries and self._further(),
-                lambda: f"{self._further()} has received more than {target}; promote that",
-            ),
-            (
-                lambda: not primaries and self._reaches_primary(),
-                lambda: (
-                    f"the server that {target} followed takes connections still, though it cannot be asked;"
-                    " mend that, or stop it there"
-                ),
-            ),
-        )
+    def _objections(self, primaries: list[str]) -> Iterator[str]:
+        """Why not. None is looked for before the one ahead of it was found to be no hindrance."""
+        if self.target in self.silent:
+            yield f"{self.target} cannot be asked: {self.silent[self.target]}"
+        yield from self._to_a_switchover(primaries) if primaries else self._to_a_failover()
+
+    def _to_a_switchover(self, primaries: list[str]) -> Iterator[str]:
+        target, primary = self.target, primaries[0]
+        if len(primaries) > 1:
+            yield f"{' and '.join(primaries)} both are primaries; stop the one that should not be"
+        if self._role(target) == "primary":
+            yield f"{target} is a primary, and so is {primary}; stop the one that should not be"
+        if not self._follows():
+            yield f"{target} does not follow {primary}, which is alive; see pg_server.fault"
+        if (behind := self._behind(primary)) > NEAR:
+            yield f"{target} is {behind} bytes behind {primary}; let it catch up"
+
+    def _to_a_failover(self) -> Iterator[str]:
+        target = self.target
+        if self._follows():
+            yield (
+                f"the primary of {target} is alive, for it still sends, and its minion does not answer;"
+                " mend that, or stop the server there (that a host has lost power shows after a minute)"
+            )
+        if further := self._further():
+            yield f"{further} has received more than {target}; promote that"
+        if self._reaches_primary():
+            yield (
+                f"the server that {target} followed takes connections still, though it cannot be asked;"
+                " mend that, or stop it there"
+            )
+
+    def _follows(self) -> bool:
+        following = self.status[self.target].get("following") or {}
+        return following.get("state") == "streaming"
 
     def _behind(self, primary: str) -> int:
         return position(self.status[primary]["lsn"]) - position(self.status[self.target]["lsn"])

@@ -210,13 +210,13 @@ def make_hosted(server):
 def clients(default_major, monkeypatch):
     """Where a pg_dump is that is as new as the server: this machine's, or else the newest that there is."""
     with contextlib.suppress(connect.ClusterError):
-        return Path(dump._program(default_major)).parent
+        return Path(dump.program_for(default_major)).parent
     try:
         programs = debian.fetched("14", "postgresql-client-18")
     except embedded.Failed as reason:
         pytest.skip(f"a pg_dump of PostgreSQL {default_major} or newer cannot be had: {reason}")
     monkeypatch.setattr(dump, "PROGRAMS", f"{programs}{dump.PROGRAMS}")
-    return Path(dump._program(default_major)).parent
+    return Path(dump.program_for(default_major)).parent
 
 
 @pytest.fixture
