@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pgpillar import guc, undeclared
 from pgpillar.model import (
     PRESENT,
     QUARANTINED,
+    UNFINISHED_LIMIT,
     Cluster,
     Database,
     DefaultGrant,
@@ -23,6 +25,9 @@ from pgpillar.model import (
     Schema,
     Server,
 )
+
+# Shared catalogs hold names and settings in the encoding of whichever database they were written from
+UNREADABLE = "backslashreplace"
 
 
 class Scope(NamedTuple):
@@ -100,9 +105,6 @@ _ROLES = {
         from unnest(%(settings)s::text[]) name where {is_unknown}""",
 }
 
-# pgpillar makes a database as the admin's own template; its owner comes with the transaction that finishes it
-_UNFINISHED = "(datistemplate and pg_get_userbyid(datdba) = current_user)"
-
 _DATABASES = {
     "settings": """
         select d.datname as database, coalesce(r.rolname, '') as role, s.setconfig as settings
@@ -110,7 +112,7 @@ _DATABASES = {
         left join pg_roles r on r.oid = s.setrole
         where %(databases)s::text[] is null or d.datname = any (%(databases)s)""",
     "databases": """
-        select datname as name, pg_get_userbyid(datdba) as owner, {unfinished} as unfinished,
+        select datname as name, pg_get_userbyid(datdba) as owner, datconnlimit = {unfinished} as unfinished,
                datallowconn as open, datconnlimit as connection_limit,
                pg_encoding_to_char(encoding) as encoding, datcollate as locale
         from pg_database
@@ -189,7 +191,7 @@ _DEFAULT_KINDS = {
 }
 
 _PIECES = {
-    "unfinished": _UNFINISHED,
+    "unfinished": str(UNFINISHED_LIMIT),
     "grantee": undeclared.GRANTEE,
     "grantor": _GRANTOR.format(owner="d.datdba"),
     "thing_grantor": _GRANTOR.format(owner="t.owner"),
@@ -203,9 +205,14 @@ def _ask(connection, queries: Mapping[str, str], arguments: Mapping) -> dict[str
         f"'{name}', (select coalesce(json_agg(q), '[]') from ({query.format_map(_Pieces(connection))}) q)"
         for name, query in queries.items()
     ]
+    question = f"json_build_object({', '.join(parts)})"
     with connection.cursor() as cursor:
-        cursor.execute(f"select json_build_object({', '.join(parts)})", arguments)
-        return cursor.fetchone()[0]
+        try:
+            cursor.execute(f"select {question}", arguments)
+            return cursor.fetchone()[0]
+        except UnicodeDecodeError:
+            cursor.execute(f"select textsend({question}::text)", arguments)
+            return json.loads(bytes(cursor.fetchone()[0]).decode(errors=UNREADABLE))
 
 
 class _Pieces(dict):
@@ -317,9 +324,7 @@ def _settings(rows: Iterable[Mapping]) -> Mapping[tuple[str, str], set[tuple[str
     """(database, role) to settings, the empty name standing for any."""
     found = defaultdict(set)
     for row in rows:
-        found[row["database"], row["role"]] = {
-            guc.canonical(*setting.split("=", 1)) for setting in row["settings"]
-        }
+        found[row["database"], row["role"]] = {guc.as_stored(setting) for setting in row["settings"]}
     return found
 
 

@@ -22,6 +22,32 @@ from pgpillar.model import SYSTEM_CAS, Endpoint, Secret, Trouble
 
 NO_PASSFILE = f"{os.devnull}/none"  # not devnull itself: libpq would complain of it at each connection
 
+# The owner of a database can set these for every session in it. What a session starts with wins over that.
+_NEUTRAL = {
+    "search_path": "pg_catalog,pg_temp",  # left out, pg_temp would be searched first
+    "role": "none",
+    "row_security": "off",
+    "local_preload_libraries": "",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "default_tablespace": "",
+    "temp_tablespaces": "",
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "client_min_messages": "notice",
+    "synchronous_commit": "local",  # a missing standby does not block a repair, which can be repeated
+    "jit": "off",  # compiling takes longer than any question asked here
+}
+_NEUTRAL_SINCE = {"idle_session_timeout": ("0", 140000), "transaction_timeout": ("0", 170000)}
+_EVENT_TRIGGERS_SINCE = 170000  # from then on a login can fire them, and a superuser can turn them off
+
 
 class ClusterError(Trouble):
     """What went wrong with a cluster, as a sentence that says what to do."""
@@ -57,6 +83,8 @@ class Gateway:
 
     def __init__(self, endpoint: Endpoint, ca: str, application: str):
         self.endpoint, self.ca, self.application = endpoint, ca, application
+        self.version = 0  # of the server, unknown before the first connection
+        self.superuser = False
 
     def parameters(self, database: str | None = None, **settings: str) -> dict[str, object]:
         """How libpq reaches the cluster as its admin, with these settings; no password among it."""
@@ -83,26 +111,72 @@ class Gateway:
 
     def _options(self, more: Mapping[str, str]) -> str:
         settings = {
-            "search_path": "pg_catalog",
+            **_NEUTRAL,
+            **self._newer(),
             "lock_timeout": f"{self.endpoint.lock_timeout}s",
             "statement_timeout": f"{self.endpoint.statement_timeout}s",
-            "idle_in_transaction_session_timeout": "0",
-            "row_security": "off",
-            "synchronous_commit": "local",  # a standby that is gone holds up no repair; it can be done again
-            "jit": "off",  # compiling takes longer than any question asked here
-            "DateStyle": "ISO",
-            "role": "none",
             **more,
         }
-        return " ".join(f"-c {name}={value}" for name, value in settings.items())
+        return _as_options(settings)
+
+    def _newer(self) -> dict[str, str]:
+        """The neutral settings that only newer servers know."""
+        return {name: value for name, (value, since) in _NEUTRAL_SINCE.items() if self.version >= since}
 
     def open(self, database: str | None = None, **settings: str):
         """A connection as the admin, with these settings beside the usual ones."""
         try:
             with effective_user(self.system_user()):
-                return self._connect(self.parameters(database, **settings), self.endpoint.password)
+                connection = self._connect(self.parameters(database, **settings), self.endpoint.password)
         except psycopg2.OperationalError as error:
             raise ClusterError(self.explained(error)) from None
+        if not self.version:
+            self._learn_from(connection)
+        return connection
+
+    def open_to_read(self, database: str):
+        """A connection that writes nothing and, where the admin can prevent it, fires no trigger at login."""
+        quiet = self.superuser and self.version >= _EVENT_TRIGGERS_SINCE
+        triggers = {"event_triggers": "off"} if quiet else {}
+        return self.open(database, default_transaction_read_only="on", **triggers)
+
+    def open_as(self, user: str, password: Secret, database: str, role: str):
+        """A connection as another user, which acts as ``role`` from the start."""
+        settings = {
+            "role": role,
+            "lock_timeout": f"{self.endpoint.lock_timeout}s",
+            "statement_timeout": f"{self.endpoint.statement_timeout}s",
+            **({"client_connection_check_interval": "1s"} if self.version >= 140000 else {}),
+        }
+        parameters = {**self.parameters(database), "user": user, "options": _as_options(settings)}
+        try:
+            return self._connect(parameters, password)
+        except psycopg2.OperationalError as error:
+            if not self.endpoint.is_socket:
+                raise ClusterError(self.explained(error, user)) from None
+        return self._open_by_tcp(parameters, password)
+
+    def _open_by_tcp(self, parameters: dict, password: Secret):
+        """On a socket, pg_hba.conf may let in nobody with a password."""
+        try:
+            return self._connect({**parameters, "host": "localhost"}, password)
+        except psycopg2.OperationalError:
+            user = parameters["user"]
+            raise ClusterError(
+                f"the server does not let in {user!r}, as which bootstrap scripts run; add this line to its "
+                f"pg_hba.conf, above the others for local: local all {user} scram-sha-256"
+            ) from None
+
+    def _learn_from(self, connection) -> None:
+        """The first connection was opened without the settings that only newer servers know."""
+        self.version = connection.server_version
+        self.superuser = connection.info.parameter_status("is_superuser") == "on"
+        newer = self._newer()
+        if newer:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("; ".join(f"SET {name} TO '{value}'" for name, value in newer.items()))
+            connection.autocommit = False
 
     def command(self, text: str) -> list[tuple]:
         """What the server answers to a command of replication."""
@@ -219,6 +293,10 @@ def first_line(error: psycopg2.Error) -> str:
 
 _CONNECTION_FAULTS = (
     (
+        r"could not access file",
+        "a setting of the database or of the role loads a library that is not there; reset it",
+    ),
+    (
         r"Connection refused|No such file or directory$|No such file",
         "is the server running, and host and port right?",
     ),
@@ -259,6 +337,13 @@ _AFTER_THE_PASSWORD = "|".join(
         "could not access file",  # that of a library which the user is to load
     )
 )
+
+
+def _as_options(settings: Mapping[str, str]) -> str:
+    return " ".join(f"-c {name}={re.sub(_SPECIAL, _ESCAPED, value)}" for name, value in settings.items())
+
+
+_SPECIAL, _ESCAPED = r"([\\\s])", r"\\\1"  # what separates two options, unless it is escaped
 
 
 # From libpq 16 on, a server that asks for no password is found out before it can refuse for another reason

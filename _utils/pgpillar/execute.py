@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2 import errors
 
-from pgpillar import catalog, dump, observe, sql, text
+from pgpillar import bootstrap, catalog, dump, observe, run_lock, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import PRESENT, Cluster, Database, Membership, Role, Secret
-from pgpillar.plan import Change, database_changes, plan
+from pgpillar.plan import Change, Rights, database_changes, plan
 
-LOCK = (0x70677069, 0x6C6C6172)  # "pgpi", "llar"
-ROUNDS = 3  # a bootstrap or a template may leave what only a second look shows
+ROUNDS = 3  # a template may leave what only a second look shows
+ATTEMPTS = 50  # at what somebody else changes at the same time
+NEXT_LOCK = "200ms"  # to wait with locks in hand: shorter than any deadlock check of an application
 
 # Who reads the server's log or its statistics is not to find verifiers in it
 _QUIET = (
@@ -29,8 +32,6 @@ _QUIET = (
     "track_activities = off",
     "pg_stat_statements.track_utility = off",
 )
-
-_NOT_IN_A_SCRIPT = "; a script may hold neither BEGIN, COMMIT or ROLLBACK nor COPY FROM stdin"
 
 Fetch = Callable[[str], str]
 
@@ -56,7 +57,7 @@ class Forecast(NamedTuple):
 def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Forecast:
     """What ``converge`` would do now. Nothing is written."""
     sight = observe.read(gateway, wanted)
-    changes = plan(sight.current, sight.wanted)
+    changes = sight.healing + plan(sight.current, sight.wanted)
     _scripts(changes, fetch)
     version = sight.current.server.version
     statements = [statement for change in changes for statement in sql.texts(change, version)]
@@ -76,43 +77,18 @@ def _scripts(changes: Iterable[Change], fetch: Fetch) -> dict[str, str]:
 
 
 def converge(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Outcome:
-    """Make the cluster as it is wanted, and say what that took."""
-    with closing(gateway.open()) as connection:
-        _wait_for_turn(connection, gateway)
+    """Make the cluster as it is wanted, and say what that took. To look needs no lock."""
+    sight = observe.read(gateway, wanted)
+    if not sight.unseen and not plan(sight.current, sight.wanted):
+        return Outcome([], {})
+    with run_lock.held(gateway) as lock, closing(gateway.open()) as connection:
         sight = observe.read_on(connection, gateway, wanted)
         connection.set_session(isolation_level="READ COMMITTED", readonly="DEFAULT", autocommit=True)
         changes = plan(sight.current, sight.wanted)
-        return _Run(connection, gateway, sight, _scripts(changes, fetch)).run(changes)
-
-
-def _wait_for_turn(connection, gateway: Gateway) -> None:
-    """Two highstates at once come one after the other. The lock goes with the connection."""
-    wait = gateway.endpoint.wait_for_others
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("select set_config('lock_timeout', %s, false)", [f"{max(wait * 1000, 1)}ms"])
-        cursor.execute("set statement_timeout = 0")
-        try:
-            cursor.execute("select pg_advisory_lock(%s, %s)", LOCK)
-        except errors.LockNotAvailable:
-            raise ClusterError(
-                f"another run has been working on this cluster for more than {wait} s{_holder(cursor)}; "
-                "wait for it, or end it, and run this again"
-            ) from None
-        except psycopg2.Error as error:
-            raise ClusterError(f"the wait for another run was cut short: {explained(error)}") from None
-        cursor.execute("reset lock_timeout")
-        cursor.execute("reset statement_timeout")
-    connection.autocommit = False
-
-
-def _holder(cursor) -> str:
-    cursor.execute(
-        "select a.application_name, a.pid from pg_locks l join pg_stat_activity a using (pid)"
-        " where l.locktype = 'advisory' and l.granted and (l.classid, l.objid) = (%s, %s)",
-        LOCK,
-    )
-    return "".join(f" ({name}, backend {pid})" for name, pid in cursor.fetchall())
+        scripts = _scripts(changes, fetch)
+        return _Run(connection, lock, gateway, sight._replace(wanted=wanted), scripts).run(
+            changes + sight.healing
+        )
 
 
 class _Failed(Exception):
@@ -122,6 +98,28 @@ class _Failed(Exception):
 class _Refused(_Failed):
     """One that the server does not want, and that stands in the way of no other."""
 
+
+class _Gone(Exception):
+    """The object of a change does not exist any more, or somebody else has just changed it."""
+
+
+class _Blocked(Exception):
+    """Somebody else holds what a change needs. The transaction can be tried again."""
+
+    def __init__(self, change: Change, error: psycopg2.Error):
+        self.change, self.error = change, error
+
+
+_GONE = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.UndefinedObject,
+    errors.InvalidSchemaName,
+)
+_CONTENTION = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
+# These have no code of their own, and the server does not translate them
+_INTERNAL = re.compile("concurrently|cache lookup failed|could not open relation|could not find tuple")
 
 _REFUSALS = (
     psycopg2.DataError,
@@ -136,16 +134,23 @@ _REFUSALS = (
 class _Run:
     """One pass over a plan."""
 
-    def __init__(self, connection, gateway: Gateway, sight: observe.Sight, scripts: dict[str, str]):
-        self.connection, self.gateway, self.scripts = connection, gateway, scripts
+    def __init__(
+        self,
+        connection,
+        lock: run_lock.RunLock,
+        gateway: Gateway,
+        sight: observe.Sight,
+        scripts: dict[str, str],
+    ):
+        self.connection, self.lock, self.gateway, self.scripts = connection, lock, gateway, scripts
         self.current, self.wanted = sight.current, sight.wanted
         self.version = self.current.server.version
         self.outcome = Outcome([], _failures(sight))
         self.amiss: set[str] = set()  # the roles that a database cannot do with as they are
 
     def run(self, changes: list[Change]) -> Outcome:
-        for stage, some in groupby(changes, _stage):
-            work = list(some)
+        for stage in _STAGES:
+            work = [change for change in changes if _stage(change) == stage]
             for where, share in _shares(stage, work):
                 if not self._attempt(where, partial(_STAGES[stage], self, share)):
                     return self.outcome
@@ -153,16 +158,19 @@ class _Run:
 
     def _attempt(self, where: str, do: Callable[[], list[Change]]) -> bool:
         """Do one share of the work. False where nothing more can be done after it."""
+        self.outcome.failures.pop(where, None)  # the database could not be seen, and may be mended now
         try:
             self.outcome.changes.extend(do())
         except (_Failed, ClusterError) as failure:
             self.outcome.failures[where] = str(failure)
+        except _Blocked as blocked:
+            self.outcome.failures[where] = self._sentence(blocked)
         except psycopg2.Error as error:
             self.outcome.failures[where] = explained(error)
         return (where != ROLES_STAGE and self._has_lock()) or where not in self.outcome.failures
 
     def _has_lock(self) -> bool:
-        return not self.connection.closed
+        return not self.connection.closed and self.lock.is_held()
 
     # Roles: all of them in one transaction, but for those of which the server refuses something
 
@@ -176,10 +184,10 @@ class _Run:
                     cursor.execute(f"SET LOCAL {setting}")
             new_passwords = self._made_by_role(cursor, quiet)
             undone = set(changes).difference(made, new_passwords)
-            self._insist([change for change in self._roles_left() if change not in undone], "roles")
+            self._note_what_is_left([change for change in self._roles_left() if change not in undone])
         done = [change for change in changes if change not in undone]
         self.outcome.changes.extend(done)  # they are kept, whatever the logins say
-        self._insist(self._passwords_left(new_passwords), "passwords")
+        self._note_what_is_left(self._passwords_left(new_passwords))
         return []
 
     def _made_by_role(self, cursor, changes: list[Change]) -> list[Change]:
@@ -190,26 +198,40 @@ class _Run:
                 done += self._made_or_refused(cursor, list(some))
         return done
 
-    def _made_or_refused(self, cursor, changes: list[Change]) -> list[Change]:
+    def _made_or_refused(self, cursor, changes: list[Change], attempts: int = ROUNDS) -> list[Change]:
         cursor.execute("SAVEPOINT unit")
         try:
             for change in changes:
                 self._make(cursor, change)
-        except _Refused as refusal:
+        except (_Refused, _Blocked) as refusal:
             cursor.execute("ROLLBACK TO SAVEPOINT unit")
-            self._note_refusal(changes, str(refusal))
+            if _is_race(refusal) and attempts > 1:
+                return self._made_or_refused(cursor, changes, attempts - 1)
+            self._note_refusal(changes, self._sentence(refusal))
             return []
         cursor.execute("RELEASE SAVEPOINT unit")
         return changes
 
+    def _sentence(self, failure: _Refused | _Blocked) -> str:
+        if isinstance(failure, _Refused):
+            return str(failure)
+        holders = self._holders(failure.change.database)
+        return f"{text.line(failure.change)}: {explained(failure.error)}{holders}"
+
     def _note_refusal(self, changes: list[Change], why: str) -> None:
-        where = _where(changes[0])
-        self.outcome.failures[where] = "; ".join(filter(None, [self.outcome.failures.get(where), why]))
+        self._note(_where(changes[0]), why)
         for change in changes:
             if change.kind == "create role":
                 self.amiss.add(change.object.name)
             if change.kind == "join" and change.object.member == self.current.server.admin:
                 self.amiss.add(change.object.role)
+
+    def _note(self, where: str, why: str) -> None:
+        self.outcome.failures[where] = "; ".join(filter(None, [self.outcome.failures.get(where), why]))
+
+    def _note_what_is_left(self, changes: list[Change]) -> None:
+        for change in changes:
+            self._note(_where(change), f"it is not as asked after the change: {text.line(change)}")
 
     def _roles_left(self) -> list[Change]:
         scope = catalog.scope_of(self.wanted)._replace(databases=(), extensions=False)
@@ -244,71 +266,149 @@ class _Run:
         }
         return [change for change in changes if change.object in refused]
 
-    def _insist(self, left: list[Change], what: str) -> None:
-        if left:
-            raise _Failed(f"the {what} are not as asked after the change: " + "; ".join(map(_told, left[:5])))
+    # Databases: each is planned again right before it is changed, on a connection of its own
 
-    # Databases: one transaction for each
-
-    def _database(self, changes: list[Change]) -> list[Change]:
-        name, done = changes[0].database, []
+    def _database(self, foretold: list[Change]) -> list[Change]:
+        name, done = foretold[0].database, []
         if missed := self.amiss & _roles_in(self.wanted.databases[name]):
             raise _Failed(f"it waits until {', '.join(map(repr, sorted(missed)))} is as asked")
-        outside = [change for change in changes if change.kind in _BEFORE_CONNECTING]
-        for change in outside:
-            with self.connection.cursor() as cursor:
-                self._make(cursor, change)
-            done.append(change)
-        inside = [change for change in changes if change.kind not in _BEFORE_CONNECTING]
         try:
-            with closing(self.gateway.open(name)) as connection:
-                _set_writable(connection)
-                with self._transaction(connection) as cursor:
-                    done += self._settle(cursor, name, inside)
+            for change in foretold:
+                if change.kind in _BEFORE_CONNECTING:
+                    self._alone(change, done)
+            self._inside(name, done)
         except BaseException:
-            self.outcome.changes.extend(outside)
+            self.outcome.changes.extend(_in_order(done, foretold))
             raise
-        return done
+        return _in_order(done, foretold)
 
-    def _settle(self, cursor, name: str, todo: list[Change]) -> list[Change]:
-        """Make the changes and look again, in the same transaction: what is not as asked is not kept."""
+    def _alone(self, change: Change, done: list[Change]) -> None:
+        """A change that needs no connection to its database, and may be what makes one possible."""
+        with self.connection.cursor() as cursor:
+            self._retried(partial(self._make, cursor, change))
+        done.append(change)
+
+    def _inside(self, name: str, done: list[Change]) -> None:
+        with self._entered(name) as connection:
+            changes = self._left(connection, name)
+            script = next((change for change in changes if change.kind == "bootstrap"), None)
+            if script is None:
+                self._settle(connection, name, done)
+                return
+            admitted = self._retried(partial(self._prepare, connection, changes, script))
+            done += [change for change in changes if not _lets_in(change)]
+        finish = next(change for change in changes if change.kind == "finish database")
+        ending = sql.statements(finish, self.version)
+        bootstrap.run(self.gateway, self._script(script), admitted, ending)
+        done += [script, finish]
+        with self._entered(name) as connection:  # nothing of the script's session is left in this one
+            self._settle(connection, name, done)
+
+    @contextmanager
+    def _entered(self, name: str):
+        with closing(self.gateway.open(name)) as connection:
+            _set_writable(connection)
+            yield connection
+
+    def _script(self, change: Change) -> bootstrap.Script:
+        owner, url = change.detail
+        return bootstrap.Script(url, self.scripts[change.database], change.database, owner)
+
+    def _prepare(self, connection, changes: list[Change], script: Change) -> Secret:
+        """All that a bootstrap script finds there. Nobody else is let in before it has run."""
+        bootstrap.remove_login(self.gateway)
+        with self._transaction(connection) as cursor:
+            self._apply(cursor, [change for change in changes if not _lets_in(change)])
+            admitted = bootstrap.admit(cursor, self._script(script), self.current.server.superuser)
+            self._insist_on_the_lock(cursor)
+        return admitted
+
+    def _settle(self, connection, name: str, done: list[Change]) -> None:
+        """Many objects in steps, so that nobody waits for long; what is left in one transaction."""
+        steps = _steps(self._left(connection, name))
+        for step in steps[:-1] if len(steps) > 1 else []:
+            done += self._retried(partial(self._step, connection, step))
+        done += self._retried(partial(self._whole, connection, name))
+
+    def _retried(self, work: Callable[[], Any]) -> Any:
+        """Somebody who holds what is needed is waited for again and again, with nothing held in between."""
+        until = time.monotonic() + self.gateway.endpoint.lock_timeout
+        for _ in range(ATTEMPTS):
+            try:
+                return work()
+            except _Blocked as blocked:
+                last = blocked
+            if time.monotonic() >= until:
+                break
+        raise _Failed(self._sentence(last))
+
+    def _step(self, connection, changes: list[Change]) -> list[Change]:
+        with self._transaction(connection) as cursor:
+            made = self._apply(cursor, changes)
+            self._insist_on_the_lock(cursor)
+        return made
+
+    def _whole(self, connection, name: str) -> list[Change]:
+        """Make what is left and look again, in the same transaction: what is not as asked is not kept."""
         done = []
-        for _ in range(ROUNDS):
-            for change in todo:
+        with self._transaction(connection) as cursor:
+            todo = self._left(connection, name)
+            for _ in range(ROUNDS):
+                done += self._apply(cursor, todo)
+                todo = todo and self._left(connection, name)
+                if not todo:
+                    self._insist_on_the_lock(cursor)
+                    return done
+            said = "".join(f"; the server said: {notice.strip()}" for notice in connection.notices[-3:])
+            left = "; ".join(map(text.line, todo[:5]))
+            raise _Failed(f"it is not as asked after the change: {left}{said}")
+
+    def _apply(self, cursor, changes: list[Change]) -> list[Change]:
+        """Make changes. After the first, no lock is waited for so long that an application would notice."""
+        made = []
+        for number, change in enumerate(changes):
+            if change.kind in _ON_OBJECTS:
+                made += self._on_objects(cursor, change)
+            else:
                 self._make(cursor, change)
-            done += todo
-            todo = self._left(cursor.connection, name)
-            if not todo:
-                self._insist_on_the_lock(cursor)
-                return done
-        said = "".join(f"; the server said: {notice.strip()}" for notice in cursor.connection.notices[-3:])
-        raise _Failed("it is not as asked after the change: " + "; ".join(map(text.line, todo[:5])) + said)
+                made.append(change)
+            if not number:
+                cursor.execute(f"SET LOCAL lock_timeout = '{NEXT_LOCK}'")
+        return made
+
+    def _on_objects(self, cursor, change: Change) -> list[Change]:
+        """An object that somebody drops or changes meanwhile is passed over. The next look finds the rest."""
+        cursor.execute("SAVEPOINT objects")
+        try:
+            self._hold(cursor, change)
+            self._make(cursor, change)
+        except _Gone:
+            cursor.execute("ROLLBACK TO SAVEPOINT objects")
+            parts = _parts(change, 1)
+            return [made for part in parts for made in self._on_objects(cursor, part)] if parts[1:] else []
+        cursor.execute("RELEASE SAVEPOINT objects")
+        return [change]
+
+    def _hold(self, cursor, change: Change) -> None:
+        """Keep tables from being dropped before the end of the transaction.
+
+        GRANT takes no lock on them, so that whoever drops one at the same time would get an error.
+        """
+        if not isinstance(change.object, Rights) or change.object.kind not in ("table", "column", "sequence"):
+            return
+        cursor.execute(_LOCKABLE, [list(found) for found in zip(*_tables(change.object), strict=True)])
+        for kind, name in cursor.fetchall():
+            cursor.execute((_LOCK_SEQUENCE if kind == "S" else _LOCK_TABLE).format(name))
 
     def _insist_on_the_lock(self, cursor) -> None:
         """Without it another run may be at work in the same place."""
-        cursor.execute(
-            "select 1 from pg_locks where locktype = 'advisory' and granted and pid = %s",
-            [self.connection.info.backend_pid],
-        )
-        if not cursor.fetchone():
+        if not self.lock.is_seen_by(cursor):
             raise _Failed("the connection that holds the lock on the cluster was lost; run this again")
 
     def _left(self, connection, name: str) -> list[Change]:
         wanted = self.wanted.databases[name]
         now = catalog.read_database(connection, wanted)
         return database_changes(now, wanted, self.wanted, self.current.server)
-
-    def _bootstrap(self, cursor, change: Change) -> None:
-        for statement in sql.statements(change, self.version):
-            cursor.execute(statement)
-        try:
-            cursor.execute("SELECT pg_temp.bootstrap(%s)", [self.scripts[change.database]])
-        except psycopg2.Error as error:
-            advice = _NOT_IN_A_SCRIPT if isinstance(error, errors.FeatureNotSupported) else ""
-            raise _Failed(
-                f"{change.detail[1]} failed and left nothing behind: {explained(error, detail=False)}{advice}"
-            ) from None
-        cursor.execute("RESET ROLE; RESET ALL")  # a script may SET what it likes
 
     # Farewells: each on its own
 
@@ -338,27 +438,27 @@ class _Run:
         connection.autocommit = False
         try:
             with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = '{self._longest_wait()}s'")
                 yield cursor
         except BaseException:
             with suppress(psycopg2.Error):  # a connection that was cut says why only once
                 connection.rollback()
+                connection.autocommit = True
             raise
         connection.commit()
         connection.autocommit = True
 
+    def _longest_wait(self) -> int:
+        """Whoever comes after us waits for as long as we wait for a lock."""
+        endpoint = self.gateway.endpoint
+        return min(endpoint.lock_timeout, endpoint.blocking_limit)
+
     def _make(self, cursor, change: Change) -> None:
-        if change.kind == "bootstrap":
-            self._bootstrap(cursor, change)
-            return
         try:
             for statement in sql.statements(change, self.version):
                 cursor.execute(statement)
-        except errors.LockNotAvailable as error:
-            raise _Failed(f"{_told(change)}: {explained(error)}{self._holders(change.database)}") from None
-        except _REFUSALS as error:
-            raise _Refused(f"{text.line(change)}: {explained(error)}") from None
         except psycopg2.Error as error:
-            raise _Failed(f"{_told(change)}: {explained(error)}") from None
+            raise _kind_of_failure(change, error) from None
 
     def _holders(self, database: str | None) -> str:
         """Who has held locks for longer than we waited. Our own session may have failed, so another asks."""
@@ -397,7 +497,90 @@ def _staying(wanted: Cluster) -> dict[str, Role]:
     return {name: role for name, role in wanted.roles.items() if role.state == PRESENT}
 
 
-_BEFORE_CONNECTING = ("create database", "open database")
+def _kind_of_failure(change: Change, error: psycopg2.Error) -> Exception:
+    said = error.diag.message_primary or ""
+    is_race = isinstance(error, errors.InternalError_) and bool(_INTERNAL.search(said))
+    if change.kind in _ON_OBJECTS and (is_race or isinstance(error, _GONE)):
+        return _Gone()
+    if is_race or isinstance(error, _CONTENTION):
+        return _Blocked(change, error)
+    if isinstance(error, _REFUSALS):
+        return _Refused(f"{text.line(change)}: {explained(error)}")
+    return _Failed(f"{_told(change)}: {explained(error)}")
+
+
+def _is_race(failure: Exception) -> bool:
+    """Somebody else has changed the same thing and is done. Now it can be changed again."""
+    return isinstance(failure, _Blocked) and not isinstance(failure.error, errors.LockNotAvailable)
+
+
+def _lets_in(change: Change) -> bool:
+    """What has to wait until a bootstrap script has run: it opens the database, or ends its making."""
+    opens = change.kind == "grant" and change.object.kind == "database"
+    return opens or change.kind in ("bootstrap", "finish database")
+
+
+def _in_order(done: list[Change], foretold: list[Change]) -> list[Change]:
+    """What was done, in the order in which it was foretold; then what nobody could foretell."""
+    order = {text.line(change): place for place, change in enumerate(foretold)}
+    return sorted(done, key=lambda change: order.get(text.line(change), len(order)))
+
+
+# Steps: changes that touch few objects each
+
+STEP = 100  # objects
+
+
+def _steps(changes: list[Change]) -> list[list[Change]]:
+    steps, touched = [[]], 0
+    for part in (part for change in changes for part in _parts(change, STEP)):
+        size = _size(part)
+        if touched + size > STEP:
+            steps, touched = [*steps, []], 0
+        steps[-1].append(part)
+        touched += size
+    return steps
+
+
+def _size(change: Change) -> int:
+    if change.kind not in _ON_OBJECTS:
+        return 0
+    return len(change.object.paths) if isinstance(change.object, Rights) else 1
+
+
+def _parts(change: Change, size: int) -> list[Change]:
+    """The same change as several of at most so many objects."""
+    rights = change.object
+    if not isinstance(rights, Rights) or len(rights.paths) <= size:
+        return [change]
+    starts = range(0, len(rights.paths), size)
+    return [replace(change, object=rights._replace(paths=rights.paths[at : at + size])) for at in starts]
+
+
+def _tables(rights: Rights) -> set[tuple[str, str]]:
+    return {path[:2] for path in rights.paths if path[1:]} or {("", "")}
+
+
+_ON_OBJECTS = ("own object", "revoke", "grant")
+
+# To lock a view would lock what it reads as well, and may not be permitted
+_LOCKABLE = """
+    select c.relkind, format('%%I.%%I', n.nspname, c.relname)
+    from unnest(%s::text[], %s::text[]) as wanted (schema, name)
+    join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+    join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
+    where c.relkind in ('r', 'p', 'S') and has_table_privilege(c.oid, 'select') order by 2"""
+_LOCK_TABLE = "LOCK TABLE ONLY {} IN ACCESS SHARE MODE"
+_LOCK_SEQUENCE = (
+    "SELECT FROM {} WHERE false"  # a sequence has neither an index nor a rule that could run code
+)
+
+_BEFORE_CONNECTING = (
+    "create database",
+    "open database",
+    "set database setting",
+    "reset database setting",
+)
 _FAREWELLS = ("quarantine database", "drop database", "drop role")
 ROLES_STAGE, DATABASE_STAGE, FAREWELL_STAGE = "roles", "database", "farewell"
 _STAGES = {ROLES_STAGE: _Run._roles, DATABASE_STAGE: _Run._database, FAREWELL_STAGE: _Run._farewell}

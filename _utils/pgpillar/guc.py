@@ -22,6 +22,15 @@ def canonical(name: str, value: object) -> tuple[str, str]:
     return name, _join(names_in(value)) if name in NAME_LISTS else _text(value)
 
 
+def as_stored(setting: str) -> tuple[str, str]:
+    """(name, value) of a setting as the catalog holds it: any role can store a list that is not one."""
+    name, value = setting.split("=", 1)
+    try:
+        return canonical(name, value)
+    except ValueError:
+        return name.lower(), value
+
+
 def names_in(value: object) -> list[str]:
     """The names in a list setting, from a YAML list or from the text of one."""
     if isinstance(value, (list, tuple)):

@@ -17,6 +17,9 @@ SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 EVERYWHERE = ""  # the schema of a default grant that holds in every schema
 BY_OWNER = ""  # the grantor of a grant that the owner of the object made
 
+BOOTSTRAP_LOGIN = "pgpillar_bootstrap"  # exists while a bootstrap script runs
+UNFINISHED_LIMIT = int.from_bytes(b"pgpi", "big")  # the connection limit of a database that is being made
+
 PRESENT, QUARANTINED, ABSENT = "present", "quarantined", "absent"
 
 NOTHING: Mapping = MappingProxyType({})
@@ -230,6 +233,7 @@ class Endpoint:
     run_as: str | None = None  # the system user that the socket's peer authentication wants
     minion: tuple[str, ...] = ()
     lock_timeout: int = 10
+    blocking_limit: int = 2
     statement_timeout: int = 600
     wait_for_others: int = 300
     dumps: str = "/var/backups/pgpillar"

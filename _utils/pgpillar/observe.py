@@ -15,6 +15,7 @@ import psycopg2
 from pgpillar import catalog, scram
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Role
+from pgpillar.plan import Change, settings_of
 
 READERS = 4
 LOGINS = 8
@@ -26,6 +27,7 @@ class Sight(NamedTuple):
     current: Cluster
     wanted: Cluster
     unseen: dict[str, str]
+    healing: list[Change]  # of settings, in databases that could not be seen
 
 
 def read(gateway: Gateway, wanted: Cluster) -> Sight:
@@ -53,10 +55,15 @@ def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
         looked_into = dict(pool.map(partial(_try_to_look, gateway, wanted), _readable(current, wanted)))
     unseen = {name: str(found) for name, found in looked_into.items() if isinstance(found, ClusterError)}
     seen = {name: found for name, found in {**current.databases, **looked_into}.items() if name not in unseen}
+    healing = [
+        change
+        for name in sorted(unseen)
+        for change in settings_of(current.databases[name], wanted.databases[name])
+    ]
     current = replace(current, name=wanted.name, databases=seen)
     current = replace(current, roles={**current.roles, **proven(gateway, current, wanted)})
     rest = {name: database for name, database in wanted.databases.items() if name not in unseen}
-    return Sight(current, replace(wanted, databases=rest), unseen)
+    return Sight(current, replace(wanted, databases=rest), unseen, healing)
 
 
 def _readable(current: Cluster, wanted: Cluster) -> list[Database]:
@@ -78,8 +85,10 @@ def _try_to_look(
 
 
 def _look_into(gateway: Gateway, wanted: Cluster | None, database: Database) -> tuple[str, Database]:
-    reading = gateway.open(database.name, default_transaction_read_only="on")
-    with closing(reading) as connection, _failing_well(f"database {database.name!r}"):
+    with (
+        closing(gateway.open_to_read(database.name)) as connection,
+        _failing_well(f"database {database.name!r}"),
+    ):
         connection.autocommit = True  # one question is one snapshot, and one round trip
         asked = wanted.databases[database.name] if wanted else None
         return database.name, catalog.read_inside(connection, database, asked)

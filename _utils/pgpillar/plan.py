@@ -98,6 +98,11 @@ def heirs(now: Database, wanted: Database, managed: frozenset[str]) -> dict[tupl
     return found
 
 
+def settings_of(now: Database, wanted: Database) -> list[Change]:
+    """The settings of a database, which can be changed without entering it."""
+    return [*_settings("database setting", wanted.name, now.settings, wanted.settings, wanted.name)]
+
+
 def destructive(changes: Iterable[Change]) -> list[Change]:
     """Those that destroy something, or take it from somebody. In a new database there is nothing to take."""
     changes = [*changes]
@@ -205,14 +210,14 @@ def database_changes(
         now = fresh(database, server)
     if now.state == QUARANTINED:
         return [
-            Change("open database", database.name, database=database.name)
+            Change("open database", database.name, now.unfinished, database=database.name)
         ]  # its inside is not known before
     changes += _Inside(now, database, cluster.managed, server).changes()
     return [replace(change, database=database.name) for change in changes]
 
 
 def fresh(database: Database, server: Server | None) -> Database:
-    """A database right after CREATE DATABASE, which closes it to PUBLIC in the same breath."""
+    """A new database, which nobody but the admin has been able to enter."""
     server = server or Server(version=150000, admin="", superuser=True)
     in_public = {(server.public_owner, p) for p in OF_OWNER["schema"]} | {(PUBLIC, "USAGE")}
     if server.version < 150000:
@@ -258,7 +263,7 @@ class _Inside:
         now, wanted = self.now, self.wanted
         if now.owner != wanted.owner:
             yield Change("own database", wanted.name, (now.owner, wanted.owner))
-        if now.connection_limit != wanted.connection_limit:
+        if now.connection_limit != wanted.connection_limit and not now.unfinished:
             yield Change("limit database", wanted.name, wanted.connection_limit)
         yield from _settings("database setting", wanted.name, now.settings, wanted.settings)
 
@@ -290,7 +295,8 @@ class _Inside:
         if self.now.unfinished:
             if self.wanted.bootstrap:
                 yield Change("bootstrap", self.wanted.name, (self.wanted.owner, self.wanted.bootstrap))
-            yield Change("finish database", self.wanted.name)
+            limit = self.wanted.connection_limit
+            yield Change("finish database", self.wanted.name, (self.wanted.owner, limit))
 
     def _role_settings(self) -> Iterator[Change]:
         now = frozenset(setting for setting in self.now.role_settings if setting[0] in self.managed)
@@ -317,7 +323,7 @@ class _Inside:
 
     def _grants(self) -> Iterator[Change]:
         now, wanted = self._grants_after_moves(), self._expanded()
-        excess, missing = self._in_scope(now) - wanted, wanted - now
+        excess, missing = self._in_scope(now) - wanted, wanted - now - self._given_at_the_end()
         lent = _orphaned(excess, now)
         excess = _not_falling(excess, self.wanted.creators) | lent
         too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted | now}
@@ -327,6 +333,10 @@ class _Inside:
         for rights in sorted(revoked, key=lambda rights: (rights.grantor == BY_OWNER, rights.cascade)):
             yield Change("revoke", rights, destructive=True)
         yield from (Change("grant", rights) for rights in _rights(missing - set(map(_plain, too_much))))
+
+    def _given_at_the_end(self) -> set[Grant]:
+        """The owner of a new database is let in by the change that finishes it."""
+        return {Grant("database", (), "CONNECT", self.wanted.owner)} if self.now.unfinished else set()
 
     def _grants_after_moves(self) -> set[Grant]:
         """The grants once every owner has changed: an old owner's rights become the new one's."""

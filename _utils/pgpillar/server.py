@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from pgpillar import scram
-from pgpillar.model import PRESENT, Endpoint
+from pgpillar.model import BOOTSTRAP_LOGIN, PRESENT, Endpoint
 from pgpillar.paths import Paths
 from pgpillar.pillar import PillarError, Reader, given
 from pgpillar.replication import DATABASE, Following, Login
@@ -70,8 +70,9 @@ class Server(NamedTuple):
         return HEAD + "".join(lines)
 
     def hba(self) -> str:
-        """The rules, beside the way in for the server's own system user."""
-        return HEAD + "".join(["local all postgres peer\n", *map(str, self.rules)])
+        """The rules, after those for the server's own system user and for the login of bootstrap scripts."""
+        local = ["local all postgres peer\n", f"local all {BOOTSTRAP_LOGIN} scram-sha-256\n"]
+        return HEAD + "".join([*local, *map(str, self.rules)])
 
 
 def read(tree: Mapping | None, megabytes: int) -> Server:

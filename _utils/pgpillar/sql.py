@@ -9,7 +9,7 @@ from typing import NamedTuple
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from pgpillar import guc, scram
-from pgpillar.model import EVERYWHERE, LATEST, PUBLIC, Secret
+from pgpillar.model import EVERYWHERE, LATEST, PUBLIC, UNFINISHED_LIMIT, Secret
 from pgpillar.plan import Change
 
 NOW = 180000  # the version to write for where no server is asked
@@ -195,27 +195,36 @@ def _value(name: str, value: str) -> Composable:
 
 
 def _create_database(change: Change, version: int):
-    """IS_TEMPLATE marks it as unfinished, in the one statement that no transaction can hold."""
+    """Nobody can connect before PUBLIC has lost CONNECT. The limit marks the database as unfinished."""
     database = change.object
-    options = [SQL("IS_TEMPLATE true")]
-    for word in ("template", "encoding", "locale"):
+    # Any role may plant something in template1, or keep a session there so that nobody can copy it
+    options = [
+        SQL("ALLOW_CONNECTIONS false CONNECTION LIMIT ") + Literal(UNFINISHED_LIMIT),
+        SQL("TEMPLATE ") + Identifier(database.template or "template0"),
+    ]
+    for word in ("encoding", "locale"):
         if value := getattr(database, word):
-            options.append(
-                SQL(word.upper() + " ") + (Identifier(value) if word == "template" else Literal(value))
-            )
-    if (database.encoding or database.locale) and not database.template:
-        options.append(SQL("TEMPLATE template0"))
-    if database.connection_limit != -1:
-        options.append(SQL("CONNECTION LIMIT ") + Literal(database.connection_limit))
+            options.append(SQL(word.upper() + " ") + Literal(value))
     yield SQL(" ").join([SQL("CREATE DATABASE {}").format(Identifier(database.name)), *options])
-    yield SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(database.name))
+    yield from _close_and_open(database.name)
 
 
-def _alter_database(tail: str):
-    def write(change: Change, version: int):
-        yield SQL("ALTER DATABASE {} " + tail).format(Identifier(change.database or change.object))
+def _close_and_open(database: str):
+    yield SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(database))
+    yield SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(Identifier(database))
 
-    return write
+
+def _open_database(change: Change, version: int):
+    """One that an interrupted run has created may still be open to PUBLIC."""
+    statements = [*_close_and_open(change.database)]
+    yield from statements if change.detail else statements[1:]
+
+
+def _finish_database(change: Change, version: int):
+    owner, limit = change.detail
+    database = Identifier(change.object)
+    yield SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, Identifier(owner))
+    yield SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(database, Literal(limit))
 
 
 def _own_database(change: Change, version: int):
@@ -236,7 +245,7 @@ def _quarantine(change: Change, version: int):
 
 
 def _drop_database(change: Change, version: int):
-    """One that never got finished is still marked as a template, and such are not dropped."""
+    """A template is not dropped."""
     yield SQL("ALTER DATABASE {} IS_TEMPLATE false").format(Identifier(change.object))
     yield SQL("DROP DATABASE {}").format(Identifier(change.object))
 
@@ -382,15 +391,8 @@ def _default(change: Change, action: str) -> Composed:
 
 
 def _bootstrap(change: Change, version: int):
-    """A function of the owner's, to run the script in: there it cannot COMMIT or become anyone else."""
-    yield SQL("SET LOCAL ROLE {}").format(Identifier(change.detail[0]))
-    yield SQL('SET LOCAL search_path TO "$user", public')
-    yield SQL(
-        "CREATE FUNCTION pg_temp.bootstrap(script text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
-        " AS 'BEGIN EXECUTE script; END'"
-    )
-    if version >= 140000:  # the server ends the script of a run that was killed
-        yield SQL("SET LOCAL client_connection_check_interval TO '1s'")
+    owner, url = change.detail
+    yield SQL("-- {} is run as {}, on a connection of its own").format(SQL(url), Identifier(owner))
 
 
 _WRITERS = {
@@ -402,7 +404,7 @@ _WRITERS = {
     "join": _join_role,
     "leave": _leave_role,
     "create database": _create_database,
-    "open database": _alter_database("ALLOW_CONNECTIONS true"),
+    "open database": _open_database,
     "own database": _own_database,
     "limit database": _limit_database,
     "set database setting": _set("DATABASE"),
@@ -420,7 +422,7 @@ _WRITERS = {
     "set role setting here": _set("ROLE", database_too=True),
     "reset role setting here": _reset("ROLE", database_too=True),
     "bootstrap": _bootstrap,
-    "finish database": _alter_database("IS_TEMPLATE false"),
+    "finish database": _finish_database,
     "quarantine database": _quarantine,
     "drop database": _drop_database,
     "drop role": _drop_role,

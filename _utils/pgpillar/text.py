@@ -250,7 +250,9 @@ _LINES = {
     "join": lambda change: f"join {change.object.role}",
     "leave": lambda change: f"leave {change.object.role}",
     "create database": _create_database,
-    "open database": lambda change: "open for connections again",
+    "open database": lambda change: (
+        "open the unfinished database, closed to PUBLIC" if change.detail else "open for connections again"
+    ),
     "own database": _move("owner"),
     "limit database": lambda change: f"connection limit {change.detail}",
     "set database setting": lambda change: "set {} = {}".format(*change.detail),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pgpillar import access as levels
-from pgpillar.model import ABSENT, NOTHING, PRESENT, QUARANTINED, Consul, Extension
+from pgpillar.model import ABSENT, BOOTSTRAP_LOGIN, NOTHING, PRESENT, QUARANTINED, Consul, Extension
 from pgpillar.shape import (
     Address,
     Choice,
@@ -30,7 +30,7 @@ from pgpillar.shape import (
 )
 
 ROOT = Path(("postgresql",))
-ROLE_NAME = Reserved(("public", "none"), "a role name")
+ROLE_NAME = Reserved(("public", "none", BOOTSTRAP_LOGIN), "a role name")
 SCHEMA_NAME = Reserved(("information_schema",), "a schema name")
 DATABASE_NAME = Reserved(("template0", "template1"), "a database name", prefixes=())
 POOL_NAME = Reserved(("pgbouncer",), "the name of a pool", prefixes=())
@@ -137,6 +137,9 @@ CLUSTER = Section(
         "replicas": Key(ListOf(REPLICA), "its replicas, where discovery is static", ()),
         "max_connections": Key(
             Number(1, 262143), "how many connections each of its servers takes; check adds up the pools"
+        ),
+        "blocking_limit": Key(
+            Number(1, 3600), "seconds for which a statement of an application may wait because of a run", 2
         ),
         "lock_timeout": Key(Number(1, 3600), "seconds to wait for a lock on an object", 10),
         "statement_timeout": Key(Number(1, 86400), "seconds that one statement may take", 600),

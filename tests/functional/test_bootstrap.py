@@ -3,6 +3,8 @@
 import psycopg2
 import pytest
 
+from pgpillar.model import UNFINISHED_LIMIT
+
 AT_SHOP = {"dbname": "shop"}
 URL = "salt://shop/schema.sql"
 
@@ -20,7 +22,8 @@ def shop(cluster):
 
 
 def is_unfinished(cluster):
-    return cluster.query("select datistemplate from pg_database where datname = 'shop'") == [(True,)]
+    limit = cluster.query("select datconnlimit from pg_database where datname = 'shop'")
+    return limit == [(UNFINISHED_LIMIT,)]
 
 
 def tables(cluster):

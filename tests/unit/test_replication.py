@@ -151,6 +151,7 @@ def read(**user):
 def test_replicas_come_in_to_replicate_and_to_ask():
     assert server.rules_in(read().hba()).keys() == {
         "local all postgres peer",
+        "local all pgpillar_bootstrap scram-sha-256",
         'hostssl replication "replicator" 192.0.2.0/24 scram-sha-256',
         'hostssl "postgres" "replicator" 192.0.2.0/24 scram-sha-256',
     }

@@ -30,6 +30,7 @@ def problems(**entry):
 def test_each_user_is_let_into_the_databases_it_may_use_and_nobody_else():
     assert server.rules_in(read().hba()).keys() == {
         "local all postgres peer",
+        "local all pgpillar_bootstrap scram-sha-256",
         f'hostssl "shop" "analyst" {NETWORK} scram-sha-256',
         f'hostssl "shop" "shop_app" {NETWORK} scram-sha-256',
         f'hostssl "wiki" "wiki" {NETWORK} scram-sha-256',
@@ -38,7 +39,8 @@ def test_each_user_is_let_into_the_databases_it_may_use_and_nobody_else():
 
 def test_from_nowhere_where_pillar_names_no_network():
     wanted = read(networks=[])
-    assert server.rules_in(wanted.hba()).keys() == {"local all postgres peer"}
+    local = {"local all postgres peer", "local all pgpillar_bootstrap scram-sha-256"}
+    assert server.rules_in(wanted.hba()).keys() == local
     assert wanted.settings["listen_addresses"] == ""
 
 

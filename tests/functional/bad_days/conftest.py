@@ -105,9 +105,10 @@ class Watcher:
         """The backends that wait for a lock, or sleep."""
         return {pid for (pid,) in self.rows(_WAITING)}
 
-    def wait_for_a_waiter(self):
-        wait_for(self.waiting, "nobody came to wait", 20)
-        (pid,) = self.waiting()
+    def wait_for_a_waiter(self, other_than=None):
+        seen = set()
+        wait_for(lambda: seen.update(self.waiting() - {other_than}) or seen, "nobody came to wait", 20)
+        (pid,) = seen
         return pid
 
     def end(self, pid):

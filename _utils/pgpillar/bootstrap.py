@@ -1,0 +1,137 @@
+"""Runs a database's bootstrap script in a session that has the owner's rights and no way to any others."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, suppress
+from typing import NamedTuple
+
+import psycopg2
+from psycopg2 import errors
+from psycopg2.sql import SQL, Composable, Identifier, Literal
+
+from pgpillar import scram
+from pgpillar.connect import ClusterError, Gateway, explained
+from pgpillar.model import BOOTSTRAP_LOGIN, Secret
+
+GRACE = 5  # seconds beyond statement_timeout, after which the session of a script is ended
+_LOGIN = Identifier(BOOTSTRAP_LOGIN)
+_FUNCTION = (
+    "CREATE FUNCTION pg_temp.bootstrap(script text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER"
+    " AS 'BEGIN EXECUTE script; END'"  # here a script can neither end the transaction nor change the role
+)
+_NOT_IN_A_SCRIPT = "; a script may hold neither BEGIN, COMMIT or ROLLBACK nor COPY FROM stdin"
+
+
+class Script(NamedTuple):
+    """What is run once in a new database, and as whom."""
+
+    url: str
+    text: str
+    database: str
+    owner: str
+
+
+class ScriptFailed(ClusterError):
+    """The script did not run to its end, and nothing of it was kept."""
+
+
+def admit(cursor, script: Script, superuser: bool) -> Secret:
+    """Make the login of the script, and close the database to everybody else. Returns its password."""
+    password = Secret(secrets.token_urlsafe(32))
+    for statement in _admission(script, password, superuser):
+        cursor.execute(statement)
+    return password
+
+
+def _admission(script: Script, password: Secret, superuser: bool) -> Iterable[Composable]:
+    database, owner = Identifier(script.database), Identifier(script.owner)
+    verifier = Literal(scram.verifier(password.reveal()))
+    yield SQL("CREATE ROLE {} LOGIN NOINHERIT PASSWORD {}").format(_LOGIN, verifier)
+    yield SQL("GRANT {} TO {}").format(owner, _LOGIN)
+    yield SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(database, owner)
+    yield SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, _LOGIN)
+    if not superuser:  # it came in by the owner's right, and acts for the login only as its member
+        yield SQL("GRANT CONNECT ON DATABASE {} TO CURRENT_USER").format(database)
+        yield SQL("GRANT {} TO CURRENT_USER").format(_LOGIN)
+
+
+def run(gateway: Gateway, script: Script, password: Secret, ending: Iterable[Composable]) -> None:
+    """Run the script and, in its transaction, the statements that mark the database as finished."""
+    try:
+        _run_as_login(gateway, script, password, ending)
+    except ClusterError:
+        with suppress(ClusterError, psycopg2.Error):  # the next run removes it
+            remove_login(gateway)
+        raise
+    remove_login(gateway)
+
+
+def _run_as_login(gateway: Gateway, script: Script, password: Secret, ending: Iterable[Composable]) -> None:
+    with closing(gateway.open_as(BOOTSTRAP_LOGIN, password, script.database, script.owner)) as session:
+        pid = session.info.backend_pid
+        try:
+            _within(
+                gateway.endpoint.statement_timeout + GRACE,
+                lambda: _run_in(session, gateway, script, ending),
+                lambda: _terminate(gateway, pid),
+            )
+        except psycopg2.Error as error:
+            advice = _NOT_IN_A_SCRIPT if isinstance(error, errors.FeatureNotSupported) else ""
+            raise ScriptFailed(
+                f"{script.url} failed and left nothing behind: {explained(error, detail=False)}{advice}"
+            ) from None
+
+
+def _run_in(session, gateway: Gateway, script: Script, ending: Iterable[Composable]) -> None:
+    with session.cursor() as cursor:
+        cursor.execute(_FUNCTION)
+        cursor.execute("SELECT pg_temp.bootstrap(%s)", [script.text])
+        # What the script left for COMMIT, such as deferred triggers, gets no more time than the script
+        cursor.execute(f"SET statement_timeout = '{gateway.endpoint.statement_timeout}s'")
+        for statement in ending:
+            cursor.execute(statement)
+    session.commit()
+
+
+def _within(seconds: float, work: Callable[[], None], end: Callable[[], None]) -> None:
+    """A script can ignore statement_timeout. It cannot ignore the end of its session."""
+    with ThreadPoolExecutor(1) as pool:
+        running: Future = pool.submit(work)
+        if not wait([running], seconds).done:
+            end()
+        running.result()
+
+
+def _terminate(gateway: Gateway, pid: int) -> None:
+    with closing(gateway.open()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.pg_terminate_backend(%s)", [pid])
+
+
+def remove_login(gateway: Gateway) -> None:
+    """Remove the login of a script and all that it left, also after a run that was killed."""
+    with closing(gateway.open()) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(_SESSIONS, [BOOTSTRAP_LOGIN])
+        cursor.execute(_PLACES, [BOOTSTRAP_LOGIN])
+        for database, owner in cursor.fetchall():
+            _disown(gateway, database, owner)
+        cursor.execute(SQL("DROP ROLE IF EXISTS {}").format(_LOGIN))
+
+
+_SESSIONS = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = %s"
+_PLACES = """
+    SELECT DISTINCT d.datname, pg_catalog.pg_get_userbyid(d.datdba)
+    FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
+    JOIN pg_catalog.pg_database d
+         ON d.oid = s.dbid OR s.classid = 'pg_catalog.pg_database'::regclass AND d.oid = s.objid
+    WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND r.rolname = %s"""
+
+
+def _disown(gateway: Gateway, database: str, owner: str) -> None:
+    with closing(gateway.open(database)) as connection, connection.cursor() as cursor:
+        cursor.execute(SQL("REASSIGN OWNED BY {} TO {}").format(_LOGIN, Identifier(owner)))
+        cursor.execute(SQL("DROP OWNED BY {}").format(_LOGIN))
+        connection.commit()
