@@ -135,49 +135,53 @@ _IN_SCOPE = """
 _INSIDE = {
     "extensions": """
         select e.extname as name, e.extversion as version, n.nspname as schema
-        from pg_extension e join pg_namespace n on n.oid = e.extnamespace""",
-    # A row for each grant, and one for a thing without any. What came with an extension is its own business.
+        from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace""",
+    # A row for each grant, and one for a thing without any. What came with an extension is its own business,
+    # and so are the constructors that came with a range type: they belong to the superuser of initdb.
     # Oids below 16384 are of initdb: by them the indexes skip what every database holds.
+    # The types of its input arguments tell a routine from all others, whatever it gives out.
     "things": """
         select t.kind, array[n.nspname::text] || t.name as path, pg_get_userbyid(t.owner) as owner,
                t.kind = 'sequence' and exists (
-                   select from pg_depend d where d.classid = t.catalog and d.objid = t.oid
-                   and d.deptype in ('a', 'i') and d.refclassid = 'pg_class'::regclass) as bound,
+                   select from pg_catalog.pg_depend d where d.classid = t.catalog and d.objid = t.oid
+                   and d.deptype in ('a', 'i') and d.refclassid = 'pg_catalog.pg_class'::regclass) as bound,
                a.privilege_type as privilege, {grantee} as grantee, a.is_grantable as grantable,
                {thing_grantor} as grantor
         from (
-            select 'schema' as kind, 'pg_namespace'::regclass as catalog, oid, oid as schema,
+            select 'schema' as kind, 'pg_catalog.pg_namespace'::regclass as catalog, oid, oid as schema,
                    array[]::text[] as name, nspowner as owner,
                    coalesce(nspacl, acldefault('n', nspowner)) as acl
-            from pg_namespace
+            from pg_catalog.pg_namespace
             union all
-            select case relkind when 'S' then 'sequence' else 'table' end, 'pg_class'::regclass, oid,
-                   relnamespace, array[relname], relowner, relacl
-            from pg_class where oid >= 16384 and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+            select case relkind when 'S' then 'sequence' else 'table' end, 'pg_catalog.pg_class'::regclass,
+                   oid, relnamespace, array[relname], relowner, relacl
+            from pg_catalog.pg_class where oid >= 16384 and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
             union all
-            select 'column', 'pg_class'::regclass, c.oid, c.relnamespace, array[c.relname, t.attname],
-                   c.relowner, t.attacl
-            from pg_attribute t join pg_class c on c.oid = t.attrelid
+            select 'column', 'pg_catalog.pg_class'::regclass, c.oid, c.relnamespace,
+                   array[c.relname, t.attname], c.relowner, t.attacl
+            from pg_catalog.pg_attribute t join pg_catalog.pg_class c on c.oid = t.attrelid
             where t.attrelid >= 16384 and t.attacl is not null and not t.attisdropped
             union all
-            select 'routine', 'pg_proc'::regclass, oid, pronamespace,
-                   array[proname, oidvectortypes(proargtypes)], proowner,
+            select 'routine', 'pg_catalog.pg_proc'::regclass, oid, pronamespace,
+                   array[proname::text, oidvectortypes(proargtypes)], proowner,
                    coalesce(proacl, acldefault('f', proowner))
-            from pg_proc where oid >= 16384
+            from pg_catalog.pg_proc where oid >= 16384
             union all
-            select 'type', 'pg_type'::regclass, oid, typnamespace, array[typname], typowner, null
-            from pg_type where oid >= 16384 and (
+            select 'type', 'pg_catalog.pg_type'::regclass, oid, typnamespace, array[typname], typowner, null
+            from pg_catalog.pg_type where oid >= 16384 and (
                 typtype in ({owned_types})
-                or exists (select from pg_class c where c.oid = typrelid and c.relkind = 'c'))
-        ) t join pg_namespace n on n.oid = t.schema
+                or exists (select from pg_catalog.pg_class c where c.oid = typrelid and c.relkind = 'c'))
+        ) t join pg_catalog.pg_namespace n on n.oid = t.schema
         left join aclexplode(t.acl) a on a.grantee <> t.owner or t.kind = 'schema'
         where {in_scope} and (t.kind = 'schema' or not exists (
-            select from pg_depend d where d.classid = t.catalog and d.objid = t.oid and d.deptype = 'e'))""",
+            select from pg_catalog.pg_depend d where d.classid = t.catalog and d.objid = t.oid
+            and (d.deptype = 'e' or d.deptype = 'i' and t.kind = 'routine')))""",
     "default_grants": """
         select pg_get_userbyid(d.defaclrole) as creator, coalesce(n.nspname, '') as schema,
                d.defaclobjtype::text as kind, a.privilege_type as privilege, {grantee} as grantee,
                a.is_grantable as grantable
-        from pg_default_acl d left join pg_namespace n on n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
+        from pg_catalog.pg_default_acl d
+        left join pg_catalog.pg_namespace n on n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
         where a.grantee <> d.defaclrole and (d.defaclnamespace = 0 or ({in_scope}))""",
 }
 

@@ -312,9 +312,14 @@ _OWNED = {"table": "TABLE", "sequence": "SEQUENCE", "routine": "ROUTINE", "type"
 
 
 def _object(path: tuple[str, ...]) -> Composed:
-    """A routine's path ends with the types of its arguments, as the server wrote them."""
+    """A routine's path ends with the types of its input arguments, as the server wrote them.
+
+    With one IN among them the server does not compare them with arguments that other routines give out.
+    """
     named = Identifier(*path[:2])
-    return Composed([named, SQL(f"({path[2]})")]) if len(path) == 3 else Composed([named])
+    if len(path) < 3:
+        return Composed([named])
+    return Composed([named, SQL(f"(IN {path[2]})" if path[2] else "()")])
 
 
 def _grant(change: Change, version: int):

@@ -14,26 +14,25 @@ class _Kind(NamedTuple):
     name: str
     owner: str
     acl: str
-    source: str
+    source: str  # from which catalog on
     thing: str  # as pg_init_privs has it: catalog, object, column
 
 
 def _beyond(catalog: str, identity: str, schema: str) -> str:
     """What of a catalog is of the server itself or of an extension."""
-    return f"""join pg_namespace n on n.oid = {schema} where n.nspname in ({_SYSTEM}) or exists (
-        select from pg_depend d where d.classid = '{catalog}'::regclass and d.objid = {identity}
-        and d.deptype = 'e')"""
+    return f"""join pg_catalog.pg_namespace n on n.oid = {schema} where n.nspname in ({_SYSTEM}) or exists (
+        select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.{catalog}'::regclass
+        and d.objid = {identity} and d.deptype = 'e')"""
 
 
 def _thing(catalog: str, identity: str = "o.oid", column: str = "0") -> str:
-    return f"'{catalog}'::regclass, {identity}, {column}"
+    return f"'pg_catalog.{catalog}'::regclass, {identity}, {column}"
 
 
 _SYSTEM = "'pg_catalog', 'information_schema', 'pg_toast'"
 _RELATIONS = f"pg_class o {_beyond('pg_class', 'o.oid', 'relnamespace')}"
-_COLUMNS = (
-    f"pg_attribute t join pg_class o on o.oid = attrelid {_beyond('pg_class', 'o.oid', 'relnamespace')}"
-)
+_COLUMNS = f"""pg_attribute t join pg_catalog.pg_class o on o.oid = attrelid
+    {_beyond("pg_class", "o.oid", "relnamespace")}"""
 
 _IN_A_DATABASE = {
     "schema": _Kind(
@@ -53,13 +52,13 @@ _IN_A_DATABASE = {
         _thing("pg_class", "attrelid", "attnum"),
     ),
     "routine": _Kind(
-        *("f", "nspname, proname, oidvectortypes(proargtypes)", "proowner", "proacl"),
+        *("f", "nspname, proname::text, oidvectortypes(proargtypes)", "proowner", "proacl"),
         f"pg_proc o {_beyond('pg_proc', 'o.oid', 'pronamespace')}",
         _thing("pg_proc"),
     ),
     "type": _Kind(
         *("T", "nspname, typname", "typowner", "typacl"),
-        "pg_type o join pg_namespace n on n.oid = typnamespace",
+        "pg_type o join pg_catalog.pg_namespace n on n.oid = typnamespace",
         _thing("pg_type"),
     ),
     "language": _Kind("l", "lanname", "lanowner", "lanacl", "pg_language o", _thing("pg_language")),
@@ -100,9 +99,10 @@ def _rights(kinds: dict[str, _Kind]) -> str:
     """What others than its owner may do with a thing, beyond what it was made with."""
     things = " union all ".join(
         f"""select '{kind}' as kind, array[{of.name}]::text[] as path, {of.owner} as owner, {of.acl} as acl,
-            coalesce((select initprivs from pg_init_privs where (classoid, objoid, objsubid) = ({of.thing})),
+            coalesce((select initprivs from pg_catalog.pg_init_privs
+                      where (classoid, objoid, objsubid) = ({of.thing})),
                      acldefault('{of.letter}', {of.owner})) as born
-        from {of.source}"""
+        from pg_catalog.{of.source}"""
         for kind, of in kinds.items()
     )
     return f"""

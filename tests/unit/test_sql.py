@@ -86,7 +86,7 @@ def test_no_name_becomes_a_piece_of_a_statement(role, group):
 def test_braces_and_percents_are_only_characters():
     rights = Rights("routine", (("{app}", "%s", 'text, "{}"'),), ("EXECUTE",), "{0}")
     (line,) = sql.texts(Change("grant", rights, database="shop"))
-    assert line == 'GRANT EXECUTE ON ROUTINE "{app}"."%s"(text, "{}") TO "{0}"'
+    assert line == 'GRANT EXECUTE ON ROUTINE "{app}"."%s"(IN text, "{}") TO "{0}"'
 
 
 @pytest.mark.parametrize(("value", "written"), [(None, "NULL"), (5, "5"), ("", "''"), ("a'b", "'a''b'")])
