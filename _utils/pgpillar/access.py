@@ -108,8 +108,9 @@ def default_grants(layout: Layout, members: Mapping[str, set[str]]) -> frozenset
     )
 
 
-def creators(layout: Layout, members: Mapping[str, set[str]]) -> frozenset[str]:
-    return frozenset().union(*(_creators(layout, schema, members) for schema in layout.schemas))
+def creators(layout: Layout, members: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+    """Schema to the roles that may create there."""
+    return {schema: frozenset(_creators(layout, schema, members)) for schema in layout.schemas}
 
 
 def _creators(layout: Layout, schema: str, members: Mapping[str, set[str]]) -> set[str]:

@@ -71,7 +71,7 @@ def _inherited(old: Cluster, new: Cluster) -> Iterator[tuple[str, list[str]]]:
     for name, database in sorted(new.databases.items()):
         now = old.databases.get(name)
         if now and now.state == database.state == PRESENT and now != database:
-            found = heirs(now, database, new.managed).items()
+            found = heirs(now, database, new).items()
             lines = [
                 f"what {owner} owns in {' and '.join(schemas)} goes to {heir}"
                 for (owner, heir), schemas in found

@@ -148,7 +148,7 @@ class Database:
     extensions: Mapping[str, Extension] = field(default_factory=dict)
     grants: frozenset[Grant] = frozenset()
     default_grants: frozenset[DefaultGrant] = frozenset()
-    creators: frozenset[str] = frozenset()  # the roles whose new objects get default grants
+    creators_in: Mapping[str, frozenset[str]] = field(default_factory=dict)  # schema: who may create there
     beyond: frozenset[Grant] = frozenset()  # on what pillar cannot declare
     objects: tuple[Object, ...] | None = None  # None: not known, as in pillar
     alias: str | None = field(default=None, compare=False)  # what pillar calls it, if not by its name
@@ -157,6 +157,11 @@ class Database:
     def key(self) -> str:
         """Where it stands in pillar, under ``databases``."""
         return self.alias or self.name
+
+    @property
+    def creators(self) -> frozenset[str]:
+        """The roles that may create objects in one schema or another."""
+        return frozenset().union(*self.creators_in.values())
 
 
 @dataclass(frozen=True)
@@ -196,6 +201,12 @@ class Cluster:
     def managed(self) -> frozenset[str]:
         """Whose rights this has a say in: those of its roles that stay, and of PUBLIC."""
         return frozenset(name for name, role in self.roles.items() if role.state == PRESENT) | {PUBLIC}
+
+    @cached_property
+    def heirs(self) -> dict[str, str]:
+        """Who gets what a role that goes owns."""
+        leaving = (role for role in self.roles.values() if role.state == ABSENT and role.reassign_to)
+        return {role.name: role.reassign_to for role in leaving}
 
 
 class Place(NamedTuple):

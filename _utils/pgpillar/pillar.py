@@ -543,7 +543,7 @@ def _database(key: str, entry: Mapping, layout: Layout | None, inside: Inside) -
         extensions=layout.extensions,
         grants=levels.grants(layout),
         default_grants=levels.default_grants(layout, inside.members),
-        creators=levels.creators(layout, inside.members),
+        creators_in=levels.creators(layout, inside.members),
         role_settings=levels.acts_as(layout, inside.logins, inside.above, inside.members),
     )
 

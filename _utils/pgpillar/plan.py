@@ -85,13 +85,14 @@ def plan(current: Cluster, wanted: Cluster) -> list[Change]:
     return changes + [*_farewells(current, wanted)]
 
 
-def heirs(now: Database, wanted: Database, managed: frozenset[str]) -> dict[tuple[str, str], list[str]]:
+def heirs(now: Database, wanted: Database, cluster: Cluster) -> dict[tuple[str, str], list[str]]:
     """Whose objects go to whom, in which schemas, if there are any: that is not known of a pillar."""
-    owners = {now.owner, *now.creators, *(schema.owner for schema in now.schemas.values() if schema.owner)}
     anything = [
-        Object("object", (schema,), owner) for schema in sorted(now.schemas) for owner in sorted(owners)
+        Object("object", (schema,), owner)
+        for schema, owners in sorted(now.creators_in.items())
+        for owner in sorted(owners)
     ]
-    moved = _Inside(replace(now, objects=tuple(anything)), wanted, managed, None).new_owners
+    moved = _Inside(replace(now, objects=tuple(anything)), wanted, cluster, None).new_owners
     found = defaultdict(list)
     for one, heir in moved.items():
         found[one.owner, heir] += one.path
@@ -212,7 +213,7 @@ def database_changes(
         return [
             Change("open database", database.name, now.unfinished, database=database.name)
         ]  # its inside is not known before
-    changes += _Inside(now, database, cluster.managed, server).changes()
+    changes += _Inside(now, database, cluster, server).changes()
     return [replace(change, database=database.name) for change in changes]
 
 
@@ -239,8 +240,9 @@ def fresh(database: Database, server: Server | None) -> Database:
 class _Inside:
     """The comparison of one database with what is wanted of it."""
 
-    def __init__(self, now: Database, wanted: Database, managed: frozenset[str], server: Server | None):
-        self.now, self.wanted, self.managed, self.server = now, wanted, managed, server
+    def __init__(self, now: Database, wanted: Database, cluster: Cluster, server: Server | None):
+        self.now, self.wanted, self.server = now, wanted, server
+        self.managed, self.heirs = cluster.managed, cluster.heirs
         self.new_owners = dict(self._new_owners())
 
     def changes(self) -> list[Change]:
@@ -303,15 +305,26 @@ class _Inside:
         yield from _settings("role setting here", self.wanted.name, now, self.wanted.role_settings)
 
     # Owners: what belonged to the old owner of a database or schema goes to the new one with it, and so does
-    # what belongs to a role of pillar's that may not create anything there.
+    # what belongs to a role of pillar's that may not create anything in that schema. What belongs to a role
+    # that goes waits for no farewell: its heir may be one that may not create there either.
 
     def _new_owners(self) -> Iterator[tuple[Object, str]]:
         moves = {name: self._move(schema) for name, schema in self.wanted.schemas.items()}
-        trespassers = self.managed - self.wanted.creators
         for one in self.now.objects or ():
             old, new = moves.get(one.path[0], (None, None))
-            if new and one.owner != new and (one.owner == old or one.owner in trespassers):
-                yield one, new
+            owner = new if one.owner == old else self._rightful(one, new)
+            if new and owner != one.owner:
+                yield one, owner
+
+    def _rightful(self, one: Object, owner_of_schema: str | None) -> str | None:
+        """Who is to own something: of pillar's roles, only one that may create in its schema."""
+        owner = self.heirs.get(one.owner, one.owner)
+        is_ours = one.owner in self.heirs or owner in self.managed
+        return owner_of_schema if is_ours and owner not in self._creators(one.path) else owner
+
+    def _creators(self, path: tuple[str, ...]) -> frozenset[str]:
+        """Who may create in the schema of something; what is in none has the owner that public has."""
+        return self.wanted.creators_in.get(path[0] if path else "public", frozenset())
 
     def _move(self, schema: Schema) -> tuple[str | None, str | None]:
         if schema.owner is None:
@@ -325,7 +338,7 @@ class _Inside:
         now, wanted = self._grants_after_moves(), self._expanded()
         excess, missing = self._in_scope(now) - wanted, wanted - now - self._given_at_the_end()
         lent = _orphaned(excess, now)
-        excess = _not_falling(excess, self.wanted.creators) | lent
+        excess = self._not_falling(excess) | lent
         too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted | now}
         # What a role passed on goes before the right by which it did
         revoked = _rights(too_much, option_only=True) + _rights(excess - too_much)
@@ -388,6 +401,19 @@ class _Inside:
             )  # PostgreSQL's default, harmless behind USAGE
         }
 
+    def _not_falling(self, grants: set[Grant]) -> set[Grant]:
+        """Without those that go in the cascade when their grantor loses the right to pass them on.
+
+        A grantor who can act as the owner never loses it in PostgreSQL's eyes, so that nothing cascades.
+        """
+        losers = {(one.kind, one.path, one.privilege, one.grantee) for one in grants if one.grantable}
+        return {
+            one
+            for one in grants
+            if one.grantor in self._creators(one.path)
+            or (one.kind, one.path, one.privilege, one.grantor) not in losers
+        }
+
     def _default_grants(self) -> Iterator[Change]:
         now = {g for g in self.now.default_grants if self._default_in_scope(g)}
         wanted = {g for g in self.wanted.default_grants if self._will_exist(g.schema)}
@@ -400,19 +426,6 @@ class _Inside:
         harmless = grant.grantee == PUBLIC and grant.kind in ("routine", "type")
         here = grant.schema == EVERYWHERE or grant.schema in self.wanted.schemas
         return here and grant.grantee in self.managed and not harmless
-
-
-def _not_falling(grants: set[Grant], creators: frozenset[str]) -> set[Grant]:
-    """Without those that go in the cascade when their grantor loses the right to pass them on.
-
-    A grantor who can act as the owner never loses it in PostgreSQL's eyes, so that nothing cascades.
-    """
-    losers = {(one.kind, one.path, one.privilege, one.grantee) for one in grants if one.grantable}
-    return {
-        one
-        for one in grants
-        if one.grantor in creators or (one.kind, one.path, one.privilege, one.grantor) not in losers
-    }
 
 
 def _orphaned(grants: set[Grant], now: set[Grant]) -> set[Grant]:

@@ -1,6 +1,7 @@
 """Corners in which two rules meet."""
 
 import pytest
+from psycopg2 import errors
 
 ACTS = {
     "databases": {
@@ -34,6 +35,46 @@ def test_who_may_only_read_owns_nothing_there(cluster):
     cluster.query("create table t (); alter table t owner to ann", dbname="shop")
     changed = cluster.settle(**declared)
     assert changed["databases"]["shop"][0] == "table public.t owner: ann → shop"
+
+
+REPORTS = {
+    "databases": {
+        "shop": {"owner": "shop", "access": {"analyst": "read"}, "schemas": {"reporting": "analyst"}},
+    },
+    "users": ["shop", "analyst", "ghost"],
+}
+
+
+def test_who_may_create_in_one_schema_owns_nothing_in_another(cluster):
+    cluster.settle(**REPORTS)
+    script = """
+        create table public.orders (id serial); alter table public.orders owner to analyst;
+        create table reporting.mine (); alter table reporting.mine owner to analyst;
+        create table reporting.theirs (); alter table reporting.theirs owner to shop"""
+    cluster.query(script, dbname="shop")
+    lines = cluster.settle(**REPORTS)["databases"]["shop"]
+    assert lines[:2] == [
+        "table public.orders owner: analyst → shop",
+        "table reporting.theirs owner: shop → analyst",
+    ]
+    for statement in ("delete from public.orders", "drop table public.orders"):
+        with pytest.raises(errors.InsufficientPrivilege):
+            cluster.query(statement, user="analyst", dbname="shop")
+
+
+def test_what_a_role_that_goes_owns_is_for_an_heir_who_may_create_there(cluster):
+    cluster.converge(**REPORTS)
+    script = """
+        create table public.orders (id serial); alter table public.orders owner to ghost;
+        create table reporting.mine (); alter table reporting.mine owner to ghost;
+        create schema attic authorization ghost"""
+    cluster.query(script, dbname="shop")
+    gone = {"shop": {}, "analyst": {}, "ghost": {"state": "absent", "reassign_to": "analyst"}}
+    cluster.settle(**{**REPORTS, "users": gone})
+    owners = "select relname, relowner::regrole::text from pg_class where relname in ('orders', 'mine')"
+    assert dict(cluster.query(owners, dbname="shop")) == {"orders": "shop", "mine": "analyst"}
+    of_attic = "select nspowner::regrole::text from pg_namespace where nspname = 'attic'"
+    assert cluster.query(of_attic, dbname="shop") == [("analyst",)]
 
 
 def test_a_template_that_was_there_before_is_not_bootstrapped(cluster):
