@@ -243,6 +243,7 @@ class _Inside:
     def __init__(self, now: Database, wanted: Database, cluster: Cluster, server: Server | None):
         self.now, self.wanted, self.server = now, wanted, server
         self.managed, self.heirs = cluster.managed, cluster.heirs
+        self.schema_moves = dict(self._schema_moves())
         self.new_owners = dict(self._new_owners())
 
     def changes(self) -> list[Change]:
@@ -271,11 +272,23 @@ class _Inside:
 
     def _schemas(self) -> Iterator[Change]:
         for name, schema in sorted(self.wanted.schemas.items()):
-            now = self.now.schemas.get(name)
-            if now is None and schema.required:
+            if schema.required and name not in self.now.schemas:
                 yield Change("create schema", schema)
-            elif now and schema.owner and now.owner != schema.owner:
-                yield Change("own schema", name, (now.owner, schema.owner))
+            elif name in self.schema_moves:
+                yield Change("own schema", name, self.schema_moves[name])
+
+    def _schema_moves(self) -> Iterator[tuple[str, tuple[str, str]]]:
+        for name, schema in self.wanted.schemas.items():
+            now = self.now.schemas.get(name)
+            owner = schema.owner or (now and self._owner_of_public(now.owner))
+            if now and owner != now.owner:
+                yield name, (now.owner, owner)
+
+    def _owner_of_public(self, now: str | None) -> str | None:
+        """Where pillar names none, public goes back from pillar's roles to its owner in a new database."""
+        ours = {self.now.owner, *self.managed, *self.heirs}
+        public_owner = self.server.public_owner if self.server else Server.public_owner
+        return public_owner or now if now in ours else now
 
     def _extensions(self) -> Iterator[Change]:
         for name, wanted in sorted(self.wanted.extensions.items()):
@@ -354,10 +367,7 @@ class _Inside:
     def _grants_after_moves(self) -> set[Grant]:
         """The grants once every owner has changed: an old owner's rights become the new one's."""
         renames = {("database", ()): (self.now.owner, self.wanted.owner)}
-        for name, schema in self.wanted.schemas.items():
-            if schema.owner:
-                now = self.now.schemas.get(name)
-                renames["schema", (name,)] = (now.owner if now else schema.owner, schema.owner)
+        renames |= {("schema", (name,)): owners for name, owners in self.schema_moves.items()}
         owners = {(one.kind, one.path): owner for one, owner in self.new_owners.items()}
         created = {
             Grant("schema", (name,), privilege, schema.owner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pgpillar import text
-from pgpillar.model import ABSENT, PRESENT, PUBLIC, Cluster, Database
+from pgpillar.model import ABSENT, PRESENT, PUBLIC, Cluster, Database, Object
 
 BUILT_IN = frozenset({"plpgsql"})
 
@@ -43,7 +43,7 @@ def _inside(current: Cluster, wanted: Cluster, strangers: set[str]) -> dict:
         "objects": {
             now.name: lines
             for now, database in pairs
-            if (lines := _foreign_objects(now, database, wanted.roles))
+            if (lines := _foreign_objects(now, database, {*wanted.roles, current.server.public_owner}))
         },
         "grants": {now.name: lines for now, database in pairs if (lines := _grants(now, database, strangers))}
         | _elsewhere(current, wanted),
@@ -95,10 +95,11 @@ def _grants(now: Database, wanted: Database, strangers: set[str]) -> list[str]:
 
 
 def _foreign_objects(now: Database, wanted: Database, roles: Iterable[str]) -> list[str]:
-    """What belongs to nobody of pillar's in the schemas that it names."""
+    """What belongs to nobody of pillar's in the schemas that it names, and those schemas themselves."""
+    schemas = [Object("schema", (name,), schema.owner) for name, schema in now.schemas.items()]
     return sorted(
         f"{text.thing(one.kind, one.path)} belongs to {one.owner}"
-        for one in now.objects or ()
+        for one in (*schemas, *(now.objects or ()))
         if one.path[0] in wanted.schemas and one.owner not in roles and not one.bound
     )
 

@@ -33,10 +33,8 @@ def found(tree: dict) -> Cluster:
     differs = tree.pop("found", {})
     cluster = declared(tree)
     roles = {name: _role(name, cluster, entry) for name, entry in differs.get("roles", {}).items()}
-    databases = {
-        name: _database(cluster.databases[name], entry)
-        for name, entry in differs.get("databases", {}).items()
-    }
+    found = differs.get("databases", {name: {} for name in cluster.databases} if "server" in differs else {})
+    databases = {name: _database(cluster.databases[name], entry) for name, entry in found.items()}
     return replace(
         cluster,
         roles={**cluster.roles, **roles},
@@ -78,10 +76,16 @@ def _database(database, entry: dict):
         "extensions": lambda rows: {name: Extension(name, *row) for name, row in rows.items()},
     }
     given = {key: kinds.get(key, lambda it: it)(value) for key, value in entry.items()}
+    given.setdefault("schemas", {name: _owned(schema) for name, schema in database.schemas.items()})
     had = _on_each(database.grants, objects) - lost | extra
     schemas = given.get("schemas", database.schemas)
     here = frozenset(grant for grant in had if not grant.path or grant.path[0] in schemas)
     return replace(database, **given, objects=tuple(objects), grants=here)
+
+
+def _owned(schema: Schema) -> Schema:
+    """A server knows the owner of public, which pillar need not name."""
+    return replace(schema, owner=schema.owner or "pg_database_owner")
 
 
 def _tuples(rows: list) -> frozenset:
