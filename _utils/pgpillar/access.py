@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
-from pgpillar.model import DefaultGrant, Extension, Grant, Membership, Schema
+from pgpillar.model import NO_SCHEMA, DefaultGrant, Extension, Grant, Membership, Schema
 
 READ, WRITE, OWNER = LEVELS = ("read", "write", "owner")
 
@@ -109,8 +109,16 @@ def default_grants(layout: Layout, members: Mapping[str, set[str]]) -> frozenset
 
 
 def creators(layout: Layout, members: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
-    """Schema to the roles that may create there."""
-    return {schema: frozenset(_creators(layout, schema, members)) for schema in layout.schemas}
+    """Schema to the roles that may create there; for what is in no schema, those of the database."""
+    of_database = {layout.owner, *members.get(layout.owner, ())}
+    in_schemas = {schema: frozenset(_creators(layout, schema, members)) for schema in layout.schemas}
+    return {NO_SCHEMA: frozenset(of_database), **in_schemas}
+
+
+def writers(layout: Layout, members: Mapping[str, set[str]]) -> frozenset[str]:
+    """The roles that may write anything, by themselves or through another."""
+    given = {access.role for access in layout.access if access.level != READ} | owners(layout)
+    return frozenset(given).union(*(members.get(role, ()) for role in given))
 
 
 def _creators(layout: Layout, schema: str, members: Mapping[str, set[str]]) -> set[str]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pgpillar import guc, undeclared
+from pgpillar.kinds import KINDS
 from pgpillar.model import (
     PRESENT,
     QUARANTINED,
@@ -176,6 +177,24 @@ _INSIDE = {
         where {in_scope} and (t.kind = 'schema' or not exists (
             select from pg_catalog.pg_depend d where d.classid = t.catalog and d.objid = t.oid
             and (d.deptype = 'e' or d.deptype = 'i' and t.kind = 'routine')))""",
+    # Who may write may have large objects of its own, and there may be millions of them. A subscription is of
+    # the whole cluster in the catalogs.
+    "others": """
+        select n.kind, array[coalesce(n.nspname, ''), n.identity] as path, pg_get_userbyid(n.owner) as owner
+        from pg_catalog.pg_database b, lateral (
+            select i.type as kind, i.schema as nspname, i.identity, s.refobjid as owner
+            from pg_catalog.pg_shdepend s, pg_identify_object(s.classid, s.objid, 0) i
+            where s.dbid = b.oid and s.classid in ({other_catalogs}) and s.deptype = 'o'
+                  and (s.classid <> 'pg_catalog.pg_largeobject'::regclass
+                       or pg_get_userbyid(s.refobjid) <> all (%(writers)s))
+                  and not exists (select from pg_catalog.pg_depend d where d.classid = s.classid
+                                  and d.objid = s.objid and d.deptype = 'e')
+            union all
+            select 'subscription', null, quote_ident(subname), subowner
+            from pg_catalog.pg_subscription where subdbid = b.oid
+        ) n
+        where b.datname = current_database() and n.identity is not null
+              and (n.nspname is null or ({in_scope}))""",
     "default_grants": """
         select pg_get_userbyid(d.defaclrole) as creator, coalesce(n.nspname, '') as schema,
                d.defaclobjtype::text as kind, a.privilege_type as privilege, {grantee} as grantee,
@@ -200,6 +219,7 @@ _PIECES = {
     "grantor": _GRANTOR.format(owner="d.datdba"),
     "thing_grantor": _GRANTOR.format(owner="t.owner"),
     "in_scope": _IN_SCOPE,
+    "other_catalogs": ", ".join(f"'pg_catalog.{kind.catalog}'::regclass" for kind in KINDS.values()),
 }
 
 
@@ -266,7 +286,7 @@ def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Clust
 
 def read_database(connection, wanted: Database) -> Database:
     """One database, without and within, on a connection that leads to it."""
-    arguments = {"databases": [wanted.name], "schemas": _array(wanted.schemas)}
+    arguments = {"databases": [wanted.name], **_arguments(wanted)}
     answers = _ask(connection, {**_DATABASES, **_inside(wanted)}, arguments)
     return _filled(_databases(answers)[wanted.name], answers)
 
@@ -359,8 +379,12 @@ def _databases(answers: Mapping) -> dict[str, Database]:
 
 def read_inside(connection, database: Database, wanted: Database | None = None) -> Database:
     """The database that the connection leads to, with its inside, as far as something is wanted of it."""
-    schemas = wanted.schemas if wanted else None
-    return _filled(database, _ask(connection, _inside(wanted), {"schemas": _array(schemas)}))
+    return _filled(database, _ask(connection, _inside(wanted), _arguments(wanted)))
+
+
+def _arguments(wanted: Database | None) -> dict[str, list[str] | None]:
+    schemas, writers = (wanted.schemas, wanted.writers) if wanted else (None, ())
+    return {"schemas": _array(schemas), "writers": _array(writers)}
 
 
 def _inside(wanted: Database | None) -> dict[str, str]:
@@ -374,6 +398,7 @@ def _filled(database: Database, answers: Mapping) -> Database:
     things = defaultdict(list)
     for row in answers["things"]:
         things[Object(row["kind"], tuple(row["path"]), row["owner"], row["bound"])].append(row)
+    others = (Object(row["kind"], tuple(row["path"]), row["owner"]) for row in answers["others"])
     grants = (_grant(thing, row) for thing, rows in things.items() for row in rows if row["privilege"])
     return replace(
         database,
@@ -382,7 +407,7 @@ def _filled(database: Database, answers: Mapping) -> Database:
         grants=database.grants | frozenset(grants),
         beyond=frozenset(map(_right, answers.get("rights", ()))),
         default_grants=frozenset(map(_default_grant, answers["default_grants"])),
-        objects=tuple(one for one in things if one.kind not in ("schema", "column")),
+        objects=(*(one for one in things if one.kind not in ("schema", "column")), *others),
     )
 
 

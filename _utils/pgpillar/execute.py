@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ from psycopg2 import errors
 from pgpillar import bootstrap, catalog, dump, observe, run_lock, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import PRESENT, Cluster, Database, Membership, Role, Secret
-from pgpillar.plan import Change, Rights, database_changes, plan
+from pgpillar.plan import Change, Rights, database_changes, plan, refused_inside
 
 ROUNDS = 3  # a template may leave what only a second look shows
 ATTEMPTS = 50  # at what somebody else changes at the same time
@@ -56,12 +56,28 @@ class Forecast(NamedTuple):
 
 def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Forecast:
     """What ``converge`` would do now. Nothing is written."""
-    sight = observe.read(gateway, wanted)
+    sight = _possible(observe.read(gateway, wanted))
     changes = sight.healing + plan(sight.current, sight.wanted)
     _scripts(changes, fetch)
     version = sight.current.server.version
     statements = [statement for change in changes for statement in sql.texts(change, version)]
     return Forecast(changes, statements, _failures(sight))
+
+
+def _possible(sight: observe.Sight) -> observe.Sight:
+    """Without the databases that hold what cannot become as wanted, each with all that stands in its way."""
+    current, wanted = sight.current, sight.wanted
+    refused = {
+        name: "; ".join(refusals)
+        for name, now in current.databases.items()
+        if (refusals := refused_inside(now, wanted.databases[name], wanted, current.server))
+    }
+    current, wanted = (replace(of, databases=_without(of.databases, refused)) for of in (current, wanted))
+    return sight._replace(current=current, wanted=wanted, unseen={**sight.unseen, **refused})
+
+
+def _without(databases: dict[str, Database], names: Container[str]) -> dict[str, Database]:
+    return {name: database for name, database in databases.items() if name not in names}
 
 
 def _failures(sight: observe.Sight) -> dict[str, str]:
@@ -78,11 +94,11 @@ def _scripts(changes: Iterable[Change], fetch: Fetch) -> dict[str, str]:
 
 def converge(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Outcome:
     """Make the cluster as it is wanted, and say what that took. To look needs no lock."""
-    sight = observe.read(gateway, wanted)
+    sight = _possible(observe.read(gateway, wanted))
     if not sight.unseen and not plan(sight.current, sight.wanted):
         return Outcome([], {})
     with run_lock.held(gateway) as lock, closing(gateway.open()) as connection:
-        sight = observe.read_on(connection, gateway, wanted)
+        sight = _possible(observe.read_on(connection, gateway, wanted))
         connection.set_session(isolation_level="READ COMMITTED", readonly="DEFAULT", autocommit=True)
         changes = plan(sight.current, sight.wanted)
         scripts = _scripts(changes, fetch)
@@ -407,8 +423,10 @@ class _Run:
 
     def _left(self, connection, name: str) -> list[Change]:
         wanted = self.wanted.databases[name]
-        now = catalog.read_database(connection, wanted)
-        return database_changes(now, wanted, self.wanted, self.current.server)
+        now, server = catalog.read_database(connection, wanted), self.current.server
+        if refusals := refused_inside(now, wanted, self.wanted, server):
+            raise _Failed("; ".join(refusals))
+        return database_changes(now, wanted, self.wanted, server)
 
     # Farewells: each on its own
 

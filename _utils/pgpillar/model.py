@@ -14,6 +14,7 @@ from typing import NamedTuple
 PUBLIC = "public"  # PostgreSQL reserves the name, so no role can be called this
 LATEST = "latest"
 SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
+NO_SCHEMA = ""
 EVERYWHERE = ""  # the schema of a default grant that holds in every schema
 BY_OWNER = ""  # the grantor of a grant that the owner of the object made
 
@@ -95,7 +96,10 @@ class Membership(NamedTuple):
 
 
 class Object(NamedTuple):
-    """A table, sequence, routine or type that exists. A bound sequence follows its table's owner."""
+    """Something that exists and has an owner. A bound sequence follows its table's owner.
+
+    The path begins with the schema, which is empty for what is in none.
+    """
 
     kind: str
     path: tuple[str, ...]
@@ -149,6 +153,7 @@ class Database:
     grants: frozenset[Grant] = frozenset()
     default_grants: frozenset[DefaultGrant] = frozenset()
     creators_in: Mapping[str, frozenset[str]] = field(default_factory=dict)  # schema: who may create there
+    writers: frozenset[str] = frozenset()  # who may have large objects of its own
     beyond: frozenset[Grant] = frozenset()  # on what pillar cannot declare
     objects: tuple[Object, ...] | None = None  # None: not known, as in pillar
     alias: str | None = field(default=None, compare=False)  # what pillar calls it, if not by its name

@@ -544,6 +544,7 @@ def _database(key: str, entry: Mapping, layout: Layout | None, inside: Inside) -
         grants=levels.grants(layout),
         default_grants=levels.default_grants(layout, inside.members),
         creators_in=levels.creators(layout, inside.members),
+        writers=levels.writers(layout, inside.members),
         role_settings=levels.acts_as(layout, inside.logins, inside.above, inside.members),
     )
 

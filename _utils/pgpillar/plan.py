@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from pgpillar import kinds
 from pgpillar.access import OF_OWNER
 from pgpillar.model import (
     ABSENT,
     BY_OWNER,
     EVERYWHERE,
     LATEST,
+    NO_SCHEMA,
     PRESENT,
     PUBLIC,
     QUARANTINED,
@@ -91,6 +93,7 @@ def heirs(now: Database, wanted: Database, cluster: Cluster) -> dict[tuple[str, 
         Object("object", (schema,), owner)
         for schema, owners in sorted(now.creators_in.items())
         for owner in sorted(owners)
+        if schema != NO_SCHEMA
     ]
     moved = _Inside(replace(now, objects=tuple(anything)), wanted, cluster, None).new_owners
     found = defaultdict(list)
@@ -217,6 +220,11 @@ def database_changes(
     return [replace(change, database=database.name) for change in changes]
 
 
+def refused_inside(now: Database, database: Database, cluster: Cluster, server: Server | None) -> list[str]:
+    """Why one database cannot become as it is wanted, by what was found inside."""
+    return [*_Inside(now, database, cluster, server).refusals()]
+
+
 def fresh(database: Database, server: Server | None) -> Database:
     """A new database, which nobody but the admin has been able to enter."""
     server = server or Server(version=150000, admin="", superuser=True)
@@ -242,9 +250,12 @@ class _Inside:
 
     def __init__(self, now: Database, wanted: Database, cluster: Cluster, server: Server | None):
         self.now, self.wanted, self.server = now, wanted, server
-        self.managed, self.heirs = cluster.managed, cluster.heirs
+        self.managed, self.heirs, self.roles = cluster.managed, cluster.heirs, cluster.roles
         self.schema_moves = dict(self._schema_moves())
-        self.new_owners = dict(self._new_owners())
+        version = server.version if server else 0
+        moves = dict(self._new_owners())
+        self.new_owners = {one: new for one, new in moves.items() if kinds.can_move(one.kind, version)}
+        self.stuck = {one: new for one, new in moves.items() if one not in self.new_owners}
 
     def changes(self) -> list[Change]:
         return [
@@ -323,6 +334,7 @@ class _Inside:
 
     def _new_owners(self) -> Iterator[tuple[Object, str]]:
         moves = {name: self._move(schema) for name, schema in self.wanted.schemas.items()}
+        moves[NO_SCHEMA] = (self.now.owner, self.wanted.owner)
         for one in self.now.objects or ():
             old, new = moves.get(one.path[0], (None, None))
             owner = new if one.owner == old else self._rightful(one, new)
@@ -336,14 +348,27 @@ class _Inside:
         return owner_of_schema if is_ours and owner not in self._creators(one.path) else owner
 
     def _creators(self, path: tuple[str, ...]) -> frozenset[str]:
-        """Who may create in the schema of something; what is in none has the owner that public has."""
-        return self.wanted.creators_in.get(path[0] if path else "public", frozenset())
+        return self.wanted.creators_in.get(path[0] if path else NO_SCHEMA, frozenset())
+
+    def refusals(self) -> Iterator[str]:
+        """What a role of pillar's may not own, and PostgreSQL gives to nobody who may."""
+        for one in sorted(self.stuck):
+            if one.owner in self.roles and not self._is_mighty(one.owner):
+                yield (
+                    f"{one.kind} {one.path[-1]} belongs to {one.owner!r}, who may not create there, and "
+                    f"cannot be given to {self.stuck[one]!r}; {kinds.KINDS[one.kind].remedy}"
+                )
 
     def _move(self, schema: Schema) -> tuple[str | None, str | None]:
         if schema.owner is None:
             return self.now.owner, self.wanted.owner
         now = self.now.schemas.get(schema.name)
         return (now.owner, schema.owner) if now else (None, None)
+
+    def _is_mighty(self, owner: str) -> bool:
+        """Whether a role can do all that an owner can, whatever it owns."""
+        is_admin = self.server is not None and owner == self.server.admin
+        return is_admin or "superuser" in self.roles[owner].attributes
 
     # Grants
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from pgpillar import guc, scram
+from pgpillar.kinds import KINDS
 from pgpillar.model import EVERYWHERE, LATEST, PUBLIC, UNFINISHED_LIMIT, Secret
 from pgpillar.plan import Change
 
@@ -303,12 +304,14 @@ def _move_extension(change: Change, version: int):
 
 def _own_object(change: Change, version: int):
     one = change.object
-    yield SQL("ALTER " + _OWNED[one.kind] + " {} OWNER TO {}").format(
-        _object(one.path), Identifier(change.detail)
-    )
+    what = SQL(one.path[-1]) if one.kind in KINDS else _object(one.path)  # the server has quoted it
+    yield SQL("ALTER " + _OWNED[one.kind] + " {} OWNER TO {}").format(what, Identifier(change.detail))
 
 
-_OWNED = {"table": "TABLE", "sequence": "SEQUENCE", "routine": "ROUTINE", "type": "TYPE"}
+_OWNED = {
+    **{"table": "TABLE", "sequence": "SEQUENCE", "routine": "ROUTINE", "type": "TYPE"},
+    **{name: kind.word for name, kind in KINDS.items()},
+}
 
 
 def _object(path: tuple[str, ...]) -> Composed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pgpillar import text
-from pgpillar.model import ABSENT, PRESENT, PUBLIC, Cluster, Database, Object
+from pgpillar.model import ABSENT, NO_SCHEMA, PRESENT, PUBLIC, Cluster, Database, Object, Server
 
 BUILT_IN = frozenset({"plpgsql"})
 
@@ -43,7 +43,7 @@ def _inside(current: Cluster, wanted: Cluster, strangers: set[str]) -> dict:
         "objects": {
             now.name: lines
             for now, database in pairs
-            if (lines := _foreign_objects(now, database, {*wanted.roles, current.server.public_owner}))
+            if (lines := _foreign_objects(now, database, wanted.roles, current.server))
         },
         "grants": {now.name: lines for now, database in pairs if (lines := _grants(now, database, strangers))}
         | _elsewhere(current, wanted),
@@ -94,13 +94,20 @@ def _grants(now: Database, wanted: Database, strangers: set[str]) -> list[str]:
     return sorted({text.held(grant, now) for grant in elsewhere | theirs | now.beyond})
 
 
-def _foreign_objects(now: Database, wanted: Database, roles: Iterable[str]) -> list[str]:
-    """What belongs to nobody of pillar's in the schemas that it names, and those schemas themselves."""
+def _foreign_objects(now: Database, wanted: Database, roles: Iterable[str], server: Server) -> list[str]:
+    """What belongs to nobody of pillar's in the schemas that it names, and those schemas themselves.
+
+    Extensions belong to the admin that made them.
+    """
+    usual = {("schema", server.public_owner), ("extension", server.admin)}
     schemas = [Object("schema", (name,), schema.owner) for name, schema in now.schemas.items()]
     return sorted(
         f"{text.thing(one.kind, one.path)} belongs to {one.owner}"
         for one in (*schemas, *(now.objects or ()))
-        if one.path[0] in wanted.schemas and one.owner not in roles and not one.bound
+        if one.path[0] in {*wanted.schemas, NO_SCHEMA}
+        and not one.bound
+        and one.owner not in roles
+        and (one.kind, one.owner) not in usual
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from pgpillar.kinds import KINDS
 from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, DefaultGrant, Grant, Role
 from pgpillar.plan import Change, DefaultRights, Rights, destructive
 
@@ -129,6 +130,9 @@ def held(grant: Grant, database: Database | None = None) -> str:
 
 
 def thing(kind: str, path: tuple[str, ...]) -> str:
+    """A thing with its schema, unless the server has written that into its name."""
+    if kind in KINDS:
+        return f"{kind} {path[-1]}"
     return f"{kind} {'.'.join(filter(None, [path[0], _named(kind, path)]))}"
 
 

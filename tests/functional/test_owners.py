@@ -59,3 +59,142 @@ def test_public_stays_with_a_stranger_and_is_reported(either):
     either.query("create role ghost; alter schema public owner to ghost", **AT_SHOP)
     assert either.converge(**shop_of("shop")) == {}
     assert reported(either, **shop_of("shop"))["objects"] == {"shop": ["schema public belongs to ghost"]}
+
+
+# What a role owns beside tables, sequences, routines and types
+
+OTHERS = """
+create schema app;
+create collation app."Odd, (one" (locale = 'C');
+create conversion app.latin for 'UTF8' to 'LATIN1' from utf8_to_iso8859_1;
+create text search configuration app.search (copy = simple);
+create text search dictionary app.words (template = simple);
+create function app.same(int, text) returns bool language sql as 'select true';
+create operator app.=== (leftarg = int, rightarg = text, function = app.same);
+create operator app.!!! (rightarg = text, function = textlen);
+create table app.t (a int, b int, c text collate app."Odd, (one");
+create statistics app.numbers on a, b from app.t;
+create publication "Odd, pub" for table app.t;
+create server far foreign data wrapper none;
+create user mapping for public server far;
+select lo_create(4711);
+"""
+BY_A_SUPERUSER = """
+create operator family app.families using btree;
+alter operator family app.families using btree owner to shop;
+create operator class app.ints for type int4 using btree family app.families as
+    operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 btint4cmp(int4, int4);
+alter operator class app.ints using btree owner to shop;
+create language plshop handler plpgsql_call_handler;
+alter language plshop owner to shop;
+"""
+LEFT = """
+    select pg_describe_object(classid, objid, 0) from pg_shdepend
+    where refclassid = 'pg_authid'::regclass and refobjid = 'shop'::regrole and deptype = 'o'
+    and dbid = (select oid from pg_database where datname = current_database())
+    and classid <> 'pg_default_acl'::regclass"""
+KINDS = {
+    *("collation", "conversion", "text search configuration", "text search dictionary", "operator"),
+    *("operator class", "operator family", "statistics object", "publication", "server", "large object"),
+    "language",
+}
+
+
+def handed_over(cluster):
+    """The shop, of which the owner has made one of each kind, and was demoted to read since."""
+    cluster.converge(**shop_of("shop", schemas={"app": {}}))
+    cluster.query("drop schema app; create foreign data wrapper none", **AT_SHOP)
+    cluster.query("grant usage on foreign data wrapper none to shop, boss", **AT_SHOP)
+    cluster.query(OTHERS, user="shop", **AT_SHOP)
+    cluster.query(BY_A_SUPERUSER, **AT_SHOP)
+    return cluster.settle(**DEMOTED)
+
+
+DEMOTED = shop_of("boss", schemas={"app": {}}, access={"shop": "read"})
+
+
+def test_a_demoted_owner_owns_nothing_of_any_kind(cluster):
+    lines = handed_over(cluster)["databases"]["shop"]
+    moved = {line.split(" owner: ")[0] for line in lines if line.endswith("shop → boss")}
+    assert {kind for kind in KINDS if any(line.startswith(kind) for line in moved)} == KINDS
+    assert cluster.query(LEFT, **AT_SHOP) == []
+
+
+def test_a_hosted_admin_moves_what_a_demoted_owner_owns(hosted):
+    hosted.converge(**shop_of("shop", schemas={"app": {}}))
+    hosted.query("drop schema app; create foreign data wrapper none", **AT_SHOP)
+    hosted.query("grant usage on foreign data wrapper none to shop, boss", **AT_SHOP)
+    hosted.query(OTHERS, user="shop", **AT_SHOP)
+    hosted.settle(**DEMOTED)
+    assert hosted.query(LEFT, **AT_SHOP) == []
+
+
+ATTACKS = [
+    'drop collation app."Odd, (one" cascade',
+    "drop server far cascade",
+    "drop statistics app.numbers",
+    'drop publication "Odd, pub"',
+    "select lo_unlink(4711)",
+]
+
+
+def test_a_demoted_owner_destroys_nothing(cluster):
+    handed_over(cluster)
+    for attack in ATTACKS:
+        with pytest.raises(errors.InsufficientPrivilege):
+            cluster.query(attack, user="shop", **AT_SHOP)
+    assert cluster.query("select c from app.t", user="shop", **AT_SHOP) == []
+
+
+def test_who_writes_keeps_its_large_objects(cluster):
+    declared = shop_of("shop", access={"gus": "write", "boss": "read"})
+    cluster.converge(**declared)
+    cluster.query("select lo_create(1)", user="gus", **AT_SHOP)
+    cluster.query("select lo_create(2)", user="boss", **AT_SHOP)
+    assert cluster.settle(**declared)["databases"] == {"shop": ["large object 2 owner: boss → shop"]}
+    cluster.query("select lo_unlink(1)", user="gus", **AT_SHOP)
+
+
+STUCK = {
+    "extension citext": "create extension citext",
+    "event trigger watch": """
+        create function note() returns event_trigger language plpgsql as 'begin end';
+        create event trigger watch on ddl_command_start execute function note();
+        alter event trigger watch disable""",
+    "foreign-data wrapper ours": "create foreign data wrapper ours",
+}
+
+
+@pytest.mark.parametrize("what", STUCK)
+def test_what_nobody_else_can_own_keeps_its_database_alone_from_converging(cluster, what):
+    declared = {"databases": {"shop": "shop", "wiki": "shop"}, "users": ["shop", "boss"]}
+    cluster.converge(**declared)
+    cluster.query("alter role shop superuser")
+    cluster.query(STUCK[what], user="shop", **AT_SHOP)
+    cluster.query("alter role shop nosuperuser")
+    demoted = {**declared, "databases": {"shop": "boss", "wiki": "boss"}}
+    foretold = cluster.preview(**demoted)
+    outcome = cluster.attempt(**demoted)
+    assert set(outcome.failures) == {"database 'shop'"}
+    assert f"{what} belongs to 'shop', who may not create there" in outcome.failures["database 'shop'"]
+    assert foretold["databases"].keys() == {"wiki"}
+    assert cluster.query("select datdba::regrole::text from pg_database where datname = 'wiki'") == [
+        ("boss",)
+    ]
+
+
+def test_the_remedy_for_an_extension_helps(cluster):
+    cluster.converge(**shop_of("shop"))
+    cluster.query("create extension citext", user="shop", **AT_SHOP)
+    assert cluster.attempt(**shop_of("boss")).failures
+    cluster.query("reassign owned by shop to boss", **AT_SHOP)
+    cluster.settle(**shop_of("boss"))
+
+
+def test_an_extension_of_a_stranger_or_the_admin_stands_in_nobodys_way(either):
+    declared = shop_of("shop", extensions=["citext"])
+    either.converge(**declared)
+    script = "create role ghost; create collation c (locale = 'C'); alter collation c owner to ghost"
+    either.query(script, **AT_SHOP)
+    either.settle(**shop_of("boss", extensions=["citext"]))
+    assert reported(either, **declared)["objects"] == {"shop": ["collation public.c belongs to ghost"]}

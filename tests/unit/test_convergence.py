@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pgpillar import sql, text
 from pgpillar.model import (
     ABSENT,
+    NO_SCHEMA,
     PRESENT,
     PUBLIC,
     QUARANTINED,
@@ -170,6 +171,7 @@ def inside(draw, cluster, name):
     objects = tuple(
         draw(objects_of(schema, draw(NAMES))) for schema in schemas for _ in range(draw(st.integers(0, 2)))
     )
+    objects += tuple(draw(st.lists(IN_NO_SCHEMA, max_size=2)))
     objects = tuple({(one.kind, one.path): one for one in objects}.values())
     own = {Grant("database", (), p, base.owner) for p in PRIVILEGES["database"]}
     own |= {Grant("schema", (s.name,), p, s.owner) for s in schemas.values() for p in PRIVILEGES["schema"]}
@@ -190,11 +192,18 @@ def inside(draw, cluster, name):
     )
 
 
+IN_NO_SCHEMA = st.builds(
+    lambda kind, owner: Object(kind, (NO_SCHEMA, "o"), owner),
+    st.sampled_from(["publication", "subscription", "extension"]),
+    NAMES,
+)
+
+
 def objects_of(schema, owner):
     names = st.sampled_from(["t", "u"])
     plain = st.builds(
         lambda kind, name: Object(kind, (schema, name), owner),
-        st.sampled_from(["table", "sequence", "type"]),
+        st.sampled_from(["table", "sequence", "type", "collation"]),
         names,
     )
     return plain | st.builds(
@@ -208,7 +217,7 @@ def objects_of(schema, owner):
 def grants_on(draw, base, schemas, objects):
     """Grants by owners, some passed on once by those who may."""
     things = [("database", (), base.owner), *(("schema", (s.name,), s.owner) for s in schemas.values())]
-    things += [(one.kind, one.path, one.owner) for one in objects if one.kind != "type"]
+    things += [(one.kind, one.path, one.owner) for one in objects if one.kind in PRIVILEGES]
     things += [("column", (*one.path, "id"), one.owner) for one in objects if one.kind == "table"]
     found = {}
     for kind, path, owner in things:

@@ -61,6 +61,28 @@ def test_schemas_extensions_and_rights_that_pillar_does_not_name_are_reported():
     }
 
 
+def test_what_strangers_own_is_reported_and_what_the_admin_made_is_not():
+    objects = [
+        ["table", ["app", "t"], "old"],
+        ["collation", ["app", "app.c"], "old"],
+        ["publication", ["", "pub"], "old"],
+        ["extension", ["", "hstore"], "old"],
+        ["extension", ["", "citext"], "root"],
+        ["publication", ["", "ours"], "shop"],
+        ["collation", ["other", "other.c"], "old"],
+    ]
+    found = reported(databases={"shop": {"schemas": {"public": "old", "app": "shop"}, "objects": objects}})
+    assert found["objects"] == {
+        "shop": [
+            "collation app.c belongs to old",
+            "extension hstore belongs to old",
+            "publication pub belongs to old",
+            "schema public belongs to old",
+            "table app.t belongs to old",
+        ]
+    }
+
+
 def test_the_inside_of_a_database_that_is_to_stay_closed_is_not_reported():
     closed = {**DECLARED, "databases": {"shop": {"state": "quarantined"}}}
     current = worlds.found({**DECLARED, "found": SERVER})
