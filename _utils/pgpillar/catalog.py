@@ -83,8 +83,9 @@ _ROLES = {
         select r.rolname as role, m.rolname as member, bool_or(a.admin_option) as admin, {options},
                array_agg(distinct pg_get_userbyid(a.grantor)) as grantors
         from pg_auth_members a join pg_roles r on r.oid = a.roleid join pg_roles m on m.oid = a.member
-        where %(roles)s::text[] is null or m.rolname = any (%(roles)s) or m.rolname = current_user
-        group by 1, 2""",
+        group by 1, 2
+        having %(roles)s::text[] is null or m.rolname = any (%(roles)s) or m.rolname = current_user
+            or bool_or(pg_get_userbyid(a.grantor) = any (%(roles)s))""",
     "role_settings": """
         select '' as database, r.rolname as role, s.setconfig as settings
         from pg_db_role_setting s join pg_roles r on r.oid = s.setrole

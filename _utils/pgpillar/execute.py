@@ -265,7 +265,8 @@ class _Run:
         return [
             change
             for change in plan(current, bare)
-            if change.kind != "join" or change.object in bare.memberships
+            if change.kind not in ("join", "keep member")
+            or change.object in bare.memberships - current.memberships
         ]
 
     def _password(self, name: str) -> Secret | None:

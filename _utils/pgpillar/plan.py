@@ -170,10 +170,28 @@ def _settings(
 def _memberships(current: Cluster, wanted: Cluster) -> Iterator[Change]:
     excess = {join for join in current.memberships if join.member in wanted.managed} - wanted.memberships
     grantors = current.server.grantors if current.server else {}
+    for join, givers in sorted(_falling_memberships(current, wanted, excess)):
+        yield Change("join", join) if join.member in wanted.managed else Change("keep member", join, givers)
     for join in sorted(excess):
         yield Change("leave", join, grantors.get((join.role, join.member), ()), destructive=True)
     for join in sorted(wanted.memberships - current.memberships) + sorted(_of_the_admin(current, wanted)):
         yield Change("join", join)
+
+
+def _falling_memberships(
+    current: Cluster, wanted: Cluster, excess: set[Membership]
+) -> Iterator[tuple[Membership, tuple[str, ...]]]:
+    """Memberships that end, from PostgreSQL 16 on, because a role that gave them leaves or is dropped."""
+    server = current.server
+    if server is None or server.version < 160000:
+        return
+    dropped = {name for name, role in wanted.roles.items() if role.state == ABSENT}
+    leaving = {(join.role, join.member) for join in excess} | {(None, name) for name in dropped}
+    for join in current.memberships - excess:
+        givers = server.grantors.get((join.role, join.member), ())
+        gone = tuple(giver for giver in givers if leaving & {(join.role, giver), (None, giver)})
+        if gone and dropped.isdisjoint((join.role, join.member)):
+            yield join, gone
 
 
 def _of_the_admin(current: Cluster, wanted: Cluster) -> set[Membership]:
@@ -376,10 +394,12 @@ class _Inside:
         now, wanted = self._grants_after_moves(), self._expanded()
         excess, missing = self._in_scope(now) - wanted, wanted - now - self._given_at_the_end()
         lent = _orphaned(excess, now)
+        kept = {one for one in _falling(excess | lent, now) if one.grantee not in self.managed}
         excess = self._not_falling(excess) | lent
         too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted | now}
         # What a role passed on goes before the right by which it did
         revoked = _rights(too_much, option_only=True) + _rights(excess - too_much)
+        yield from (Change("keep", rights) for rights in _rights(kept))
         yield from (Change("grant", rights) for rights in _rights(lent))
         for rights in sorted(revoked, key=lambda rights: (rights.grantor == BY_OWNER, rights.cascade)):
             yield Change("revoke", rights, destructive=True)
@@ -461,6 +481,20 @@ class _Inside:
         harmless = grant.grantee == PUBLIC and grant.kind in ("routine", "type")
         here = grant.schema == EVERYWHERE or grant.schema in self.wanted.schemas
         return here and grant.grantee in self.managed and not harmless
+
+
+def _falling(grants: set[Grant], now: set[Grant]) -> set[Grant]:
+    """What may go in the cascade of these grants, and does not rest on one of the owner's as well.
+
+    It is enough to keep the first link of a chain: who keeps the right to pass on keeps what it passed on.
+    """
+    losers = {(one.kind, one.path, one.privilege, one.grantee) for one in grants if one.grantable}
+    return {
+        one
+        for one in now
+        if (one.kind, one.path, one.privilege, one.grantor) in losers
+        and now.isdisjoint(one._replace(grantor=BY_OWNER, grantable=wide) for wide in {one.grantable, True})
+    }
 
 
 def _orphaned(grants: set[Grant], now: set[Grant]) -> set[Grant]:

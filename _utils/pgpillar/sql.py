@@ -142,6 +142,17 @@ def _join_role(change: Change, version: int):
     yield SQL("GRANT {} TO {}").format(role, member) + options
 
 
+def _keep_member(change: Change, version: int):
+    """The same options as before, given by the admin: GRANT never takes one of them away here."""
+    join = change.object
+    options = (f"{name} {bool(value)}".upper() for name, value in join._asdict().items() if name in _JOINING)
+    grant = SQL("GRANT {} TO {} WITH ").format(Identifier(join.role), Identifier(join.member))
+    yield grant + SQL(", ".join(options))
+
+
+_JOINING = ("admin", "inherit", "set")
+
+
 def _leave_role(change: Change, version: int):
     revoke = SQL("REVOKE {} FROM {}").format(Identifier(change.object.role), Identifier(change.object.member))
     if version < 160000 or not change.detail:
@@ -410,6 +421,7 @@ _WRITERS = {
     "set role setting": _set("ROLE"),
     "reset role setting": _reset("ROLE"),
     "join": _join_role,
+    "keep member": _keep_member,
     "leave": _leave_role,
     "create database": _create_database,
     "open database": _open_database,
@@ -424,6 +436,7 @@ _WRITERS = {
     "move extension": _move_extension,
     "own object": _own_object,
     "revoke": _revoke,
+    "keep": _grant,
     "grant": _grant,
     "revoke default": _revoke_default,
     "grant default": _grant_default,

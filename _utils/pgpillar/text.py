@@ -142,7 +142,7 @@ def place(change: Change) -> tuple[str, str]:
         return "databases", change.database
     if change.kind in ("quarantine database", "drop database"):
         return "databases", change.object
-    if change.kind in ("join", "leave"):
+    if change.kind in ("join", "keep member", "leave"):
         return "roles", change.object.member
     return "roles", getattr(change.object, "name", change.object)
 
@@ -232,6 +232,14 @@ def _revoke(change: Change) -> tuple[str, str]:
     return f"revoke {what} from ", _grantee(rights.grantee)
 
 
+def _keep(change: Change) -> tuple[str, str]:
+    """An undeclared role keeps what a declared role gave it, now from the owner."""
+    rights: Rights = change.object
+    option = " with the right to pass it on" if rights.cascade else ""
+    given = f"{', '.join(rights.privileges)} on {_on(rights)}{option}"
+    return f"grant anew {given} (was given by {rights.grantor}) to ", _grantee(rights.grantee)
+
+
 def _default(action: str, to: str):
     def write(change: Change) -> tuple[str, str]:
         rights: DefaultRights = change.object
@@ -252,6 +260,7 @@ _LINES = {
     "set role setting": lambda change: "set {} = {}".format(*change.detail),
     "reset role setting": lambda change: f"reset {change.detail[0]}",
     "join": lambda change: f"join {change.object.role}",
+    "keep member": lambda change: f"join {change.object.role} anew (was given by {', '.join(change.detail)})",
     "leave": lambda change: f"leave {change.object.role}",
     "create database": _create_database,
     "open database": lambda change: (
@@ -272,6 +281,7 @@ _LINES = {
         f"{thing(change.object.kind, change.object.path)} owner: {change.object.owner} → {change.detail}"
     ),
     "revoke": _revoke,
+    "keep": _keep,
     "grant": _grant,
     "revoke default": _default("revoke", "from"),
     "grant default": _default("grant", "to"),

@@ -141,6 +141,78 @@ def test_nothing_of_a_strangers_is_touched(mess):
     assert after == before
 
 
+WALT = {
+    "databases": {"shop": {"owner": "shop", "access": {"app": "write"}}},
+    "users": ["shop", "app", "walt"],
+}
+PASSED_ON = """
+create table orders (id int, what text);
+create function twice(int) returns int language sql as 'select 2';
+create sequence counter;
+create role ghost; create role gang;
+alter table orders owner to shop; alter function twice owner to shop; alter sequence counter owner to shop;
+grant select, delete on orders to app with grant option;
+grant update (what) on orders to app with grant option;
+grant execute on function twice to app with grant option;
+grant usage on sequence counter to walt with grant option;
+grant usage on schema public to app with grant option;
+grant usage on schema public to walt;
+grant connect, temp on database shop to app with grant option;
+set role app;
+grant select on orders to ghost with grant option;
+grant delete on orders to ghost;
+grant update (what) on orders to ghost;
+grant execute on function twice to ghost;
+grant usage on schema public to ghost;
+grant connect on database shop to ghost;
+set role walt;
+grant usage on sequence counter to app with grant option;
+set role app;
+grant usage on sequence counter to gang;
+set role ghost;
+grant select on orders to gang;
+reset role;
+grant delete on orders to ghost;
+"""
+EFFECTIVE = """
+select r, has_table_privilege(r, 'orders', 'select'), has_table_privilege(r, 'orders', 'delete'),
+       has_table_privilege(r, 'orders', 'select with grant option'),
+       has_table_privilege(r, 'orders', 'delete with grant option'),
+       has_column_privilege(r, 'orders', 'what', 'update'),
+       has_function_privilege(r, 'twice(int)', 'execute'),
+       has_sequence_privilege(r, 'counter', 'usage'), has_schema_privilege(r, 'public', 'usage'),
+       has_database_privilege(r, 'shop', 'connect'), has_database_privilege(r, 'shop', 'temp')
+from unnest(array['ghost', 'gang']) r"""
+
+
+def test_an_undeclared_role_keeps_what_a_declared_role_passed_on(every_cluster):
+    every_cluster.converge(**WALT)
+    every_cluster.query(PASSED_ON, **AT_SHOP)
+    before = every_cluster.query(EFFECTIVE, **AT_SHOP)
+    lines = every_cluster.settle(**WALT)["databases"]["shop"]
+    assert every_cluster.query(EFFECTIVE, **AT_SHOP) == before
+    assert [line for line in lines if line.startswith("grant anew")] == [
+        "grant anew CONNECT on the database (was given by app) to ghost",
+        "grant anew USAGE on schema public (was given by app) to ghost",
+        "grant anew SELECT on table orders in schema public with the right to pass it on"
+        " (was given by app) to ghost",
+        "grant anew UPDATE on column orders.what in schema public (was given by app) to ghost",
+        "grant anew USAGE on sequence counter in schema public (was given by app) to gang",
+        "grant anew EXECUTE on routine twice(integer) in schema public (was given by app) to ghost",
+    ]
+    given = "SELECT on table public.orders to ghost"
+    assert given in reported(every_cluster, **WALT)["grants"]["shop"]
+
+
+@pytest.mark.parametrize("every_server", [15, 16, 18], indirect=True)
+def test_a_hosted_admin_keeps_what_a_declared_role_passed_on(every_hosted):
+    every_hosted.converge(**WALT)
+    every_hosted.query(PASSED_ON, **AT_SHOP)
+    before = every_hosted.query(EFFECTIVE, **AT_SHOP)
+    every_hosted.settle(**WALT)
+    assert every_hosted.query(EFFECTIVE, **AT_SHOP) == before
+
+
 def everything(cluster):
     """What the catalogs say of whatever pillar does not name."""
     return [

@@ -326,3 +326,72 @@ def test_strangers_stay_in_our_groups(cluster):
     cluster.query("create role stranger; grant readers to stranger with admin option")
     assert cluster.settle(**TEAM) == {}
     assert is_in(cluster, "stranger", "readers")
+
+
+TWO = {"users": ["ann", "bob"], "groups": {"readers": {}}}
+MEMBERS = """
+select m.rolname, bool_or(admin_option), bool_or({inherit}), bool_or({set})
+from pg_auth_members join pg_roles m on m.oid = member
+where roleid = 'readers'::regrole and m.rolname <> current_user group by 1 order by 1"""
+
+
+def members(cluster):
+    names = ("inherit_option", "set_option") if version(cluster) >= 16 else ("true", "true")
+    return cluster.query(MEMBERS.format(inherit=names[0], set=names[1]))
+
+
+def version(cluster):
+    return int(cluster.query("show server_version_num")[0][0]) // 10000
+
+
+def test_an_undeclared_member_stays_when_the_role_that_admitted_it_leaves(every_cluster):
+    every_cluster.converge(**TWO)
+    every_cluster.query("create role ghost noinherit; create role gang; create role friend")
+    every_cluster.query("grant readers to ann with admin option")
+    every_cluster.query("set role ann; grant readers to ghost with admin option")
+    every_cluster.query("set role ghost; grant readers to gang, friend")
+    if version(every_cluster) >= 16:
+        every_cluster.query("set role ghost; grant readers to friend with set false")
+    before = [row for row in members(every_cluster) if row[0] != "ann"]
+    kept = {"ghost": ["join readers anew (was given by ann)"]} if version(every_cluster) >= 16 else {}
+    assert every_cluster.settle(**TWO)["roles"] == {**kept, "ann": ["leave readers"]}
+    assert members(every_cluster) == before
+
+
+def test_a_declared_member_stays_when_the_role_that_admitted_it_leaves(every_cluster):
+    every_cluster.converge(**TWO)
+    every_cluster.query("grant readers to ann with admin option")
+    every_cluster.query("set role ann; grant readers to bob")
+    declared = {**TWO, "users": {"ann": {}, "bob": {"groups": ["readers"]}}}
+    joined = {"bob": ["join readers"]} if version(every_cluster) >= 16 else {}
+    assert every_cluster.settle(**declared)["roles"] == {**joined, "ann": ["leave readers"]}
+
+
+FROM_16 = pytest.mark.parametrize("every_server", [16, 18], indirect=True)
+
+
+@FROM_16
+def test_a_hosted_admin_keeps_an_undeclared_member_as_well(every_hosted):
+    every_hosted.converge(**TWO)
+    every_hosted.query("create role ghost")
+    admin = {"user": "doadmin", "password": every_hosted.admin["password"], "dbname": "defaultdb"}
+    every_hosted.query("grant readers to ann with admin option", **admin)
+    every_hosted.query("set role ann; grant readers to ghost")
+    assert every_hosted.settle(**TWO)["roles"] == {
+        "ghost": ["join readers anew (was given by ann)"],
+        "ann": ["leave readers"],
+    }
+    assert is_in(every_hosted, "ghost", "readers")
+
+
+@FROM_16
+def test_a_leave_that_is_refused_keeps_no_other_role_waiting(every_hosted):
+    """The superuser gave it, so that a hosted admin cannot take it back."""
+    every_hosted.converge(**TWO)
+    every_hosted.query("create role ghost; grant readers to ann with admin option")
+    every_hosted.query("set role ann; grant readers to ghost, bob")
+    bob = {"groups": ["readers"], "connection_limit": 3}
+    outcome = every_hosted.attempt(groups={"readers": {}}, users={"ann": {}, "bob": bob})
+    assert outcome.failures.keys() == {"role 'ann'"}
+    assert "leave readers: permission denied" in outcome.failures["role 'ann'"]
+    assert "set connection limit 3" in text.tree(outcome.changes)["roles"]["bob"]

@@ -87,6 +87,13 @@ def _leave(cluster, change):
     return replace(cluster, memberships=frozenset(stay))
 
 
+def _keep_member(cluster, change):
+    """The grantor is another from here on."""
+    join, server = change.object, cluster.server
+    givers = {**server.grantors, (join.role, join.member): (server.admin,)}
+    return replace(cluster, server=replace(server, grantors=givers))
+
+
 def _join(cluster, change):
     """GRANT turns options on, and takes none away."""
     new = change.object
@@ -169,8 +176,9 @@ def _revoke(database, change):
 
 
 def _passed_on(taken, grants):
-    """Grants that rest on those that are taken."""
+    """Grants that rest on those that are taken, and on no other."""
     ways = {(grant.kind, grant.path, grant.privilege, grant.grantee) for grant in taken if grant.grantable}
+    ways -= {(grant.kind, grant.path, grant.privilege, grant.grantee) for grant in grants if grant.grantable}
     return {g for g in grants if g.grantor != BY_OWNER and (g.kind, g.path, g.privilege, g.grantor) in ways}
 
 
@@ -179,6 +187,12 @@ def _defaults(rights):
         DefaultGrant(rights.creator, rights.schema, rights.kind, privilege, rights.grantee)
         for privilege in rights.privileges
     }
+
+
+def _keep(database, change):
+    rights = change.object
+    kept = {grant._replace(grantable=rights.cascade, grantor=BY_OWNER) for grant in _named(rights)}
+    return {"grants": database.grants | kept}
 
 
 def _grant_default(database, change):
@@ -203,6 +217,7 @@ _DO = {
     "set role setting": _role_setting(_set),
     "reset role setting": _role_setting(_reset),
     "join": _join,
+    "keep member": _keep_member,
     "leave": _leave,
     "create database": _create_database,
     "open database": _inside(lambda database, change: {"state": PRESENT}),
@@ -221,6 +236,7 @@ _DO = {
     "move extension": _inside(_extension(lambda had, change: replace(had, schema=change.detail[1]))),
     "own object": _inside(_own_object),
     "revoke": _inside(_revoke),
+    "keep": _inside(_keep),
     "grant": _inside(_grant),
     "revoke default": _inside(_revoke_default),
     "grant default": _inside(_grant_default),
