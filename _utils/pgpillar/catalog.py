@@ -98,6 +98,15 @@ _ROLES = {
             when s.classid = 'pg_database'::regclass then d.oid = s.objid
             else d.datname = current_database() end
         where s.refclassid = 'pg_authid'::regclass and r.rolname = any (%(leaving)s) group by 1, 2""",
+    # An inactive slot goes with its database
+    "in_use_by": """
+        select d.datname as database, 'subscription' as kind, s.subname::text as name
+        from pg_catalog.pg_subscription s join pg_catalog.pg_database d on d.oid = s.subdbid
+        union all
+        select database, 'replication slot', slot_name from pg_catalog.pg_replication_slots
+        where active and database is not null
+        union all
+        select database, 'prepared transaction', gid from pg_catalog.pg_prepared_xacts""",
     "extensions": """
         select v.name, e.default_version, array_agg(v.version order by v.version) as versions
         from pg_available_extension_versions v join pg_available_extensions e on e.name = v.name
@@ -306,6 +315,9 @@ def _server(row: Mapping, answers: Mapping) -> Server:
     dependents = defaultdict(list)
     for dependent in answers["dependents"]:
         dependents[dependent["role"]].append((dependent["database"], dependent["owns"]))
+    in_use_by = defaultdict(list)
+    for user in answers["in_use_by"]:
+        in_use_by[user["database"]].append((user["kind"], user["name"]))
     return Server(
         version=row["version"],
         admin=row["admin"],
@@ -315,6 +327,7 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         extensions={e["name"]: (e["default_version"], *e["versions"]) for e in answers.get("extensions", ())},
         unknown_settings={row["name"]: tuple(row["known"]) for row in answers.get("unknown_settings", ())},
         dependents={role: tuple(sorted(places)) for role, places in dependents.items()},
+        in_use_by={database: tuple(sorted(users)) for database, users in in_use_by.items()},
         grantors={(row["role"], row["member"]): tuple(row["grantors"]) for row in answers["memberships"]},
         public_owner="pg_database_owner" if row["version"] >= 150000 else row["builder"],
     )

@@ -17,7 +17,7 @@ from psycopg2 import errors
 from pgpillar import bootstrap, catalog, dump, observe, run_lock, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import PRESENT, Cluster, Database, Membership, Role, Secret
-from pgpillar.plan import Change, Rights, database_changes, plan, refused_inside
+from pgpillar.plan import Change, Rights, database_changes, impossible_farewells, plan, refused_inside
 
 ROUNDS = 3  # a template may leave what only a second look shows
 ATTEMPTS = 50  # at what somebody else changes at the same time
@@ -81,7 +81,8 @@ def _without(databases: dict[str, Database], names: Container[str]) -> dict[str,
 
 
 def _failures(sight: observe.Sight) -> dict[str, str]:
-    return {f"database {name!r}": reason for name, reason in sight.unseen.items()}
+    unseen = {f"database {name!r}": reason for name, reason in sight.unseen.items()}
+    return {**unseen, **impossible_farewells(sight.current, sight.wanted)}
 
 
 def _scripts(changes: Iterable[Change], fetch: Fetch) -> dict[str, str]:
@@ -95,7 +96,7 @@ def _scripts(changes: Iterable[Change], fetch: Fetch) -> dict[str, str]:
 def converge(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Outcome:
     """Make the cluster as it is wanted, and say what that took. To look needs no lock."""
     sight = _possible(observe.read(gateway, wanted))
-    if not sight.unseen and not plan(sight.current, sight.wanted):
+    if not _failures(sight) and not plan(sight.current, sight.wanted):
         return Outcome([], {})
     with run_lock.held(gateway) as lock, closing(gateway.open()) as connection:
         sight = _possible(observe.read_on(connection, gateway, wanted))
@@ -144,6 +145,15 @@ _REFUSALS = (
     psycopg2.ProgrammingError,
     errors.ActiveSqlTransaction,  # these two, of settings that no role can have
     errors.CantChangeRuntimeParam,
+)
+
+
+# By these the server refuses DROP DATABASE before it removes a file
+_NOTHING_DROPPED = (
+    psycopg2.NotSupportedError,
+    psycopg2.ProgrammingError,
+    errors.LockNotAvailable,
+    errors.ObjectInUse,
 )
 
 
@@ -434,15 +444,26 @@ class _Run:
     def _farewell(self, changes: list[Change]) -> list[Change]:
         for change in changes:
             if change.kind == "drop database":
-                now, wanted = (of.databases[change.object] for of in (self.current, self.wanted))
-                dump.before_drop(
-                    self.connection, self.gateway, replace(now, alias=wanted.alias), self.version
-                )
+                self._drop_database(change)
+                continue
             if change.kind == "drop role":
                 self._disown(change)
             with self.connection.cursor() as cursor:
                 self._make(cursor, change)
         return changes
+
+    def _drop_database(self, change: Change) -> None:
+        now, wanted = (of.databases[change.object] for of in (self.current, self.wanted))
+        known = replace(now, alias=wanted.alias)
+        written = dump.before_drop(self.connection, self.gateway, known, self.version)
+        try:
+            with self.connection.cursor() as cursor:
+                self._make(cursor, change)
+        except _Failed as failure:
+            if not isinstance(failure.__context__, _NOTHING_DROPPED):
+                raise
+            written.unlink()
+            raise _Failed(f"{failure}; it is there as before, and the new dump was removed") from None
 
     def _disown(self, change: Change) -> None:
         for database, _ in change.detail:
@@ -580,7 +601,7 @@ def _tables(rights: Rights) -> set[tuple[str, str]]:
     return {path[:2] for path in rights.paths if path[1:]} or {("", "")}
 
 
-_ON_OBJECTS = ("own object", "revoke", "grant")
+_ON_OBJECTS = ("own object", "keep", "revoke", "grant")
 
 # To lock a view would lock what it reads as well, and may not be permitted
 _LOCKABLE = """

@@ -190,6 +190,9 @@ class Server:
     grantors: Mapping[tuple[str, str], tuple[str, ...]] = field(
         default_factory=dict
     )  # who gave (role, member)
+    in_use_by: Mapping[str, tuple[tuple[str, str], ...]] = field(
+        default_factory=dict
+    )  # database: (kind, name) of what keeps it from being dropped
     public_owner: str = "pg_database_owner"  # who owns the schema public of a new database
 
 

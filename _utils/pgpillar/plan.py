@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import starmap
 from typing import NamedTuple
 
 from pgpillar import kinds
@@ -569,11 +570,12 @@ def _order(privilege: str) -> tuple[int, str]:
 
 
 def _farewells(current: Cluster, wanted: Cluster) -> Iterator[Change]:
+    stuck = impossible_farewells(current, wanted)
     for name, database in sorted(wanted.databases.items()):
         now = current.databases.get(name)
         if now and database.state == QUARANTINED and now.state == PRESENT:
             yield Change("quarantine database", name, destructive=True)
-        if now and database.state == ABSENT:
+        if now and database.state == ABSENT and f"database {name!r}" not in stuck:
             yield Change("drop database", name, destructive=True)
     for name, role in sorted(wanted.roles.items()):
         if role.state == ABSENT and name in current.roles:
@@ -585,6 +587,27 @@ def _places(role: Role, current: Cluster, wanted: Cluster) -> tuple[tuple[str, b
     places = current.server.dependents.get(role.name, ()) if current.server else ()
     dropped = {name for name, database in wanted.databases.items() if database.state == ABSENT}
     return tuple(place for place in places if place[0] not in dropped)
+
+
+def impossible_farewells(current: Cluster, wanted: Cluster) -> dict[str, str]:
+    """What the server would not drop, and why. It stays, and keeps nothing else from becoming as asked."""
+    in_use_by = current.server.in_use_by if current.server else {}
+    return {
+        f"database {name!r}": "; ".join(starmap(_in_use, in_use_by[name]))
+        for name, database in sorted(wanted.databases.items())
+        if database.state == ABSENT and name in in_use_by
+    }
+
+
+def _in_use(kind: str, name: str) -> str:
+    return f"it cannot be dropped while it has the {kind} {name!r}: {_RELEASES[kind]}"
+
+
+_RELEASES = {
+    "subscription": "set its state to present, drop the subscription in it, and quarantine it again",
+    "replication slot": "stop what reads the slot, or drop the slot, and run this again",
+    "prepared transaction": "set its state to present, end the transaction in it, and quarantine it again",
+}
 
 
 # What cannot be done, found before anything is

@@ -1,14 +1,18 @@
 """What pillar does not name is reported and left alone; what it sends away goes in steps, and with a dump."""
 
 import subprocess
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 
 import psycopg2
 import pytest
+from psycopg2.extras import LogicalReplicationConnection
 
 from devtools import postgres
-from pgpillar import connect, dump, observe, strangers
+from devtools.postgres import wait_for
+from pgpillar import connect, dump, observe, strangers, text
 from pgpillar.plan import PlanError
+from tests.functional.conftest import wipe
+from tests.functional.minions import restarted
 
 SHOP = {"databases": {"shop": "shop"}, "users": ["shop"]}
 AT_SHOP = {"dbname": "shop"}
@@ -382,6 +386,112 @@ def test_a_dump_that_fails_drops_nothing_and_leaves_no_half_of_one(closed):
 
 def refuses_connections(cluster):
     return cluster.query("select datallowconn from pg_database where datname = 'shop'") == [(False,)]
+
+
+SLOT = "select pg_create_logical_replication_slot('stream', 'test_decoding')"
+IN_USE = {
+    "subscription": "create subscription stream connection 'dbname=x' publication p with (connect = false)",
+    "prepared transaction": "begin; create table late (); prepare transaction 'stream'",
+    "replication slot": SLOT,
+}
+
+
+@contextmanager
+def by_hand(cluster):
+    """The quarantined database, opened for a moment behind pgpillar's back."""
+    cluster.query("alter database shop allow_connections true")
+    yield
+    cluster.query("alter database shop allow_connections false")
+
+
+@pytest.fixture
+def open_to_all(full, tmp_path):
+    """A full shop on a server that takes prepared transactions and logical slots."""
+    full.endpoint["dumps"] = str(tmp_path / "dumps")
+    with restarted(full.server, wal_level="logical", max_prepared_transactions=2):
+        yield full
+        if exists(full):
+            with by_hand(full):
+                release(full)
+        wipe(full.server)
+
+
+def release(cluster):
+    if cluster.query("select 1 from pg_prepared_xacts"):
+        cluster.query("rollback prepared 'stream'", **AT_SHOP)
+    if cluster.query("select 1 from pg_subscription"):
+        cluster.query("alter subscription stream set (slot_name = none)", **AT_SHOP)
+        cluster.query("drop subscription stream", **AT_SHOP)
+
+
+@contextmanager
+def reading(cluster):
+    """A consumer of the slot that was there before the database was closed."""
+    factory = {"connection_factory": LogicalReplicationConnection}
+    with closing(cluster.server.connect(**AT_SHOP, **factory)) as session, session.cursor() as cursor:
+        cursor.start_replication(slot_name="stream", decode=True)
+        yield
+    wait_for(lambda: not cluster.query("select 1 from pg_replication_slots where active"), "it still reads")
+
+
+@pytest.mark.first_and_last_major
+@pytest.mark.parametrize("kind", IN_USE)
+def test_a_database_that_cannot_be_dropped_is_not_dumped_and_keeps_nobody_waiting(open_to_all, kind):
+    open_to_all.converge(**closing_down("quarantined"))
+    with ExitStack() as until_the_end:
+        with by_hand(open_to_all):
+            open_to_all.query(IN_USE[kind], **AT_SHOP)
+            if kind == "replication slot":
+                until_the_end.enter_context(reading(open_to_all))
+        absent = {**closing_down("absent"), "users": ["shop", "ann"]}
+        assert open_to_all.preview(**absent).keys() == {"roles"}
+        outcome = open_to_all.attempt(**absent)
+        (failure,) = outcome.failures.items()
+        assert failure[0] == "database 'shop'"
+        assert failure[1].startswith(f"it cannot be dropped while it has the {kind} 'stream': ")
+        assert text.tree(outcome.changes) == {"roles": {"ann": ["create user", "set password"]}}
+        assert dumps(open_to_all) == []
+        assert exists(open_to_all)
+
+
+def test_an_inactive_slot_goes_with_its_database(open_to_all):
+    open_to_all.query(SLOT, **AT_SHOP)
+    open_to_all.converge(**closing_down("quarantined"))
+    assert open_to_all.settle(**closing_down("absent")) == {"databases": {"shop": ["dump, then drop"]}}
+    assert open_to_all.query("select 1 from pg_replication_slots") == []
+
+
+def test_a_dump_goes_again_where_the_drop_is_refused(closed, monkeypatch):
+    """Somebody came in while the dump was written."""
+    write = dump._written
+    sessions = []
+
+    def come_in_first(*arguments):
+        sessions.append(closed.server.connect(**AT_SHOP))
+        return write(*arguments)
+
+    monkeypatch.setattr(dump, "_written", come_in_first)
+    (failure,) = closed.attempt(**closing_down("absent")).failures.values()
+    assert "is being accessed by other users" in failure
+    assert failure.endswith("; it is there as before, and the new dump was removed")
+    assert dumps(closed) == []
+    sessions[0].close()
+    monkeypatch.setattr(dump, "_written", write)
+    closed.settle(**closing_down("absent"))
+    assert len(dumps(closed)) == 1
+
+
+def test_a_dump_stays_where_it_is_not_known_whether_the_database_was_dropped(closed, monkeypatch):
+    write = dump.before_drop
+
+    def lose_the_connection(connection, *arguments):
+        written = write(connection, *arguments)
+        closed.query("select pg_terminate_backend(%s)", [connection.info.backend_pid])
+        return written
+
+    monkeypatch.setattr(dump, "before_drop", lose_the_connection)
+    assert closed.attempt(**closing_down("absent")).failures
+    assert len(dumps(closed)) == 1
 
 
 def test_while_it_is_dumped_nobody_else_gets_in(closed, monkeypatch):
