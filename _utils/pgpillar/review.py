@@ -24,6 +24,7 @@ from pgpillar.shape import EACH, MAX_NAME, Notes, Path, Problem, nearest
 from pgpillar.tree import ROOT, TREE
 
 SECRETS = "secrets"  # all passwords stand in files below a directory of this name
+OF_STATES = (Path(("consul", "key")),)  # the secrets below other roots that our own states read
 EACH_OF = "each of "  # before a glob
 USERS = "postgresql-users"  # there, each role has a file in this one
 EVERYBODY = "all"  # and this file is for the minion that administers
@@ -323,6 +324,14 @@ def public_secrets(environment: Environment, one: Seen, tree: Mapping) -> Iterat
         for path, what, _ in _secrets(given) if not is_for_secrets(file) else ():
             message = f"{what} stands in {file}, which is not for secrets"
             yield Problem(str(path), message, f"make a new one, in a file below {SECRETS}/")
+
+
+def public_secrets_of_states(file: str, data: object) -> Iterator[Problem]:
+    """The secrets in a public file that stand beside ``postgresql``."""
+    held = [path for known in OF_STATES for path, value in _matching(data, known, Path()) if value]
+    for path in held if not is_for_secrets(file) else ():
+        message = f"a secret stands in {file}, which is not for secrets"
+        yield Problem(str(path), message, f"make a new one, in a file below {SECRETS}/")
 
 
 def is_for_secrets(file: str) -> bool:

@@ -10,7 +10,7 @@ from pgpillar.model import PRESENT
 from pgpillar.shape import Problem, nearest
 from pgpillar.tree import ROOT
 from pgpillar_cli import complaints, roles
-from pgpillar_cli.compiled import Compiler
+from pgpillar_cli.compiled import Compiler, View
 from pgpillar_cli.findings import NOTICE, WRONG, Finding
 from pgpillar_cli.locate import Locator
 from pgpillar_cli.place import Environment, Place
@@ -58,6 +58,8 @@ class Overview:
             yield finding._replace(environments=(self.environment.name,))
         for minion in self.review.admins:
             yield from (self._finding(minion, problem) for problem in self._lost_scripts(minion))
+        for minion, view in self.views.items():
+            yield from (self._finding(minion, problem) for problem in _public_secrets(view))
         for minion, problem, is_fault in self.review.remarks():
             yield self._finding(minion, problem)._replace(level=WRONG if is_fault else NOTICE)
 
@@ -92,15 +94,28 @@ class Overview:
         """What databases are to run when they are new, and what is not in the tree of states."""
         for name, database in pillar.entries(self.views[minion].tree, "databases").items():
             address, state = (pillar.peek(database, key) for key in ("bootstrap", "state"))
-            if state in (None, PRESENT) and isinstance(address, str) and self.place.lacks(address):
-                fix = f"add it, or correct its name; {nearest(address, self.place.scripts())}"
-                yield Problem(str(ROOT / "databases" / name / "bootstrap"), "salt/ has no such file", fix)
+            if state in (None, PRESENT) and isinstance(address, str) and (fault := self._fault_of(address)):
+                yield Problem(str(ROOT / "databases" / name / "bootstrap"), *fault)
+
+    def _fault_of(self, script: str) -> tuple[str, str] | None:
+        """Why a script cannot be run, and what would be right."""
+        if self.place.leads_out(script):
+            return "this leads out of salt/", "put the file below salt/, and name it from there"
+        if self.place.lacks(script):
+            known = nearest(script, self.place.scripts())
+            return "salt/ has no such file", f"add it, or correct its name; {known}"
+        return None
 
     def _finding(self, minion: str, problem: Problem) -> Finding:
         return self._located(minion, Finding(problem.message, problem.fix, problem.path))
 
     def _located(self, minion: str, finding: Finding) -> Finding:
         return self.locators[minion].located(finding)._replace(environments=(self.environment.name,))
+
+
+def _public_secrets(view: View) -> Iterator[Problem]:
+    for file, source in view.sources.items():
+        yield from review.public_secrets_of_states(file, source.data)
 
 
 def _postgresql(data: object) -> object:

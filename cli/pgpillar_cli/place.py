@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from salt.utils import url
 
@@ -74,9 +74,23 @@ class Place:
 
     def lacks(self, address: str) -> bool:
         """Whether a file of states should be here, and is not. Of other file roots nothing is known."""
+        path = self._of_states(address)
+        return path is not None and not os.path.isfile(self.states / path)
+
+    def leads_out(self, address: str) -> bool:
+        """Whether a file of states is above ``salt/``, or behind a link into pillar or out of the repo."""
+        path = self._of_states(address)
+        if path is None:
+            return False
+        real = (self.states / path).resolve()
+        is_public = _is_below(real, self.root) and not _is_below(real, self.root / "pillar")
+        return ".." in PurePosixPath(path).parts or not is_public
+
+    def _of_states(self, address: str) -> str | None:
+        """The path of a file of states below ``salt/``, where that is here and the address means it."""
         path, environment = url.parse(address)
         is_ours = address.startswith("salt://") and environment is None and self.states.is_dir()
-        return is_ours and not os.path.isfile(self.states / path)
+        return path if is_ours else None
 
     def scripts(self) -> list[str]:
         """The SQL among the states, as pillar names it."""
@@ -85,3 +99,7 @@ class Place:
     def relative(self, file: str | Path) -> str:
         """A file as people name it, from the root."""
         return str(Path(file).relative_to(self.root))
+
+
+def _is_below(path: Path, directory: Path) -> bool:
+    return path.is_relative_to(directory.resolve())
