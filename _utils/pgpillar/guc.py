@@ -10,6 +10,26 @@ NAME_LISTS = frozenset(
     {"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"}
 )
 
+# What only a superuser may set, on any major version; extension_destdir is Debian's own.
+SUPERUSERS = frozenset(
+    name
+    for row in (
+        "allow_in_place_tablespaces allow_system_table_mods backtrace_functions commit_delay",
+        "compute_query_id deadlock_timeout debug_discard_caches dynamic_library_path event_triggers",
+        "extension_control_path extension_destdir ignore_checksum_failure jit_debugging_support",
+        "jit_dump_bitcode jit_profiling_support lc_messages lo_compat_privileges log_connections",
+        "log_disconnections log_duration log_error_verbosity log_executor_stats log_lock_failures",
+        "log_lock_waits log_min_duration_sample log_min_duration_statement log_min_error_statement",
+        "log_min_messages log_parameter_max_length log_parser_stats log_planner_stats",
+        "log_replication_commands log_statement log_statement_sample_rate log_statement_stats",
+        "log_temp_files log_transaction_sample_rate max_stack_depth session_preload_libraries",
+        "session_replication_role temp_file_limit track_activities track_cost_delay_timing",
+        "track_counts track_functions track_io_timing track_wal_io_timing update_process_title",
+        "wal_compression wal_consistency_checking wal_init_zero wal_recycle zero_damaged_pages",
+    )
+    for name in row.split()
+)
+
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*\Z")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*\Z")
 _ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s]+))\s*(?:,(?!\Z)|\Z)', re.ASCII)
@@ -29,6 +49,11 @@ def as_stored(setting: str) -> tuple[str, str]:
         return canonical(name, value)
     except ValueError:
         return name.lower(), value
+
+
+def is_everybodys(name: str) -> bool:
+    """Whether any role may set it for itself. Of a setting of an extension that is not known."""
+    return name.lower() not in SUPERUSERS and "." not in name
 
 
 def names_in(value: object) -> list[str]:

@@ -32,6 +32,11 @@ MOST = 1_000_000  # values in a file; 2,000 databases with their users are a ten
 
 GLOB = re.compile(r"[\w.*?\[\]!-]+")  # of ids, as a target in a top file
 JINJA = re.compile(r"\{[{%#]")
+DATA = (
+    "jinja",
+    "yaml",
+    "gpg",
+)  # the renderers that run no code of a file's; of jinja, each text is looked at
 PLAIN = ("jinja", "yaml")  # the renderers that encrypt nothing, and decrypt nothing
 
 LOADED: dict[str | None, object] = {}  # what stands in a text of YAML
@@ -53,6 +58,7 @@ class View(NamedTuple):
     sources: Mapping[str, Source]
     findings: list[Finding]
     whole: bool  # whether every file could be read
+    programs: frozenset[str]  # the files that ran code while they were read
 
 
 class Compiler:
@@ -84,7 +90,8 @@ class Compiler:
         errors = compiled.get("_errors", ())
         tree = witness.still_encrypted(compiled.get("postgresql", {}))
         findings = witness.findings + complaints.of_salt(errors, top, files)
-        return View(minion, tree, witness.sources, findings, witness.whole and not errors)
+        whole = witness.whole and not errors
+        return View(minion, tree, witness.sources, findings, whole, frozenset(witness.programs))
 
     def finds(self, sls: object) -> bool:
         """Whether there is a file of this name, or one that this glob takes."""
@@ -161,6 +168,7 @@ class Witness:
         self.findings: list[Finding] = []
         self.file, self.whole = "", True
         self.unsure: set[str] = set()  # the files that may hold what is still encrypted
+        self.programs: set[str] = set()  # the files with Jinja, or of a renderer that runs code
 
     def of(self, renderers: Mapping) -> Witness:
         self.renderers = renderers
@@ -178,6 +186,8 @@ class Witness:
     def __getitem__(self, name: str) -> Callable:
         if name not in self.renderers:
             self._unread(complaints.no_renderer(name, self.renderers, self.file))
+        if name not in DATA:
+            self.programs.add(self.file)
         ours = {"gpg": self._seal, "yaml": self._load, "jinja": self._fill}
         render = ours.get(name) or self.renderers[name]
 
@@ -203,7 +213,10 @@ class Witness:
     def _fill(self, data, *args, **more):
         """A text without Jinja is the same for every node, and so is not looked at for each."""
         text = _text(data)
-        return self.renderers["jinja"](data, *args, **more) if text is None or JINJA.search(text) else text
+        if text is not None and not JINJA.search(text):
+            return text
+        self.programs.add(self.file)
+        return self.renderers["jinja"](data, *args, **more)
 
     def _load(self, data, *args, **more):
         """A text is read once, however many nodes see it. Salt takes ``include`` out of it, and no more."""
@@ -249,7 +262,8 @@ class Witness:
         """Text in, data out: that is the step whose lines tell where a value stands."""
         if text is None:
             text = self.sources[file].text
-        self.sources[file] = Source(file, text, data)
+        kept = dict(data) if isinstance(data, Mapping) else data  # for Salt takes ``include`` out of it
+        self.sources[file] = Source(file, text, kept)
 
 
 def _plain(data: object) -> object:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
-from pgpillar import pillar, review
+from pgpillar import authors, pillar, review
 from pgpillar.model import PRESENT
 from pgpillar.shape import Problem, nearest
 from pgpillar.tree import ROOT
-from pgpillar_cli import complaints, roles
+from pgpillar_cli import complaints, privileged, roles
 from pgpillar_cli.compiled import Compiler, View
 from pgpillar_cli.findings import NOTICE, WRONG, Finding
 from pgpillar_cli.locate import Locator
@@ -56,6 +56,7 @@ class Overview:
         yield from self.hindrances()
         for finding in chain(self._of_top() if self.nodes else (), self._of_secrets()):
             yield finding._replace(environments=(self.environment.name,))
+        yield from self._of_authors()
         for minion in self.review.admins:
             yield from (self._finding(minion, problem) for problem in self._lost_scripts(minion))
         for minion, view in self.views.items():
@@ -89,6 +90,39 @@ class Overview:
             data = view.sources[file].data if file in view.sources else {}
             clear = (Finding(message, fix, path, file) for path, message, fix in review.in_the_clear(data))
             yield from map(locator.located, chain(view.findings, clear))
+
+    def _of_authors(self) -> Iterator[Finding]:
+        """What the files say that it is not for them to say, or that nothing says which may."""
+        listed, wrong = privileged.read(self.place)
+        yield from wrong
+        if not self.review.is_whole or wrong:
+            return  # what an unread file declares is not known
+        yield from self._unlisted() if listed is None else self._misplaced(listed)
+
+    def _misplaced(self, listed: Iterable[str]) -> Iterator[Finding]:
+        for file, problem in authors.Authors(self._files(listed)).problems():
+            where = next(name for name, view in self.views.items() if file in view.sources)
+            yield self._located(where, Finding(problem.message, problem.fix, problem.path, file))
+
+    def _unlisted(self) -> Iterator[Finding]:
+        """Where one file declares all that there is, it has one author, and nothing is to be said."""
+        files = {file.name for file in self._files(()) if not file.is_for_secrets and any(file.names())}
+        if len(files) > 1:
+            message = (
+                f"{len(files)} files declare databases, users or groups, and each may take those of another"
+            )
+            fix = "list there the files of the administrators: docs/howto/pull-request.rst"
+            yield Finding(message, fix, file=authors.LIST, level=NOTICE)
+
+    def _files(self, listed: Iterable[str]) -> list[authors.File]:
+        """Every file that a node sees. One with Jinja may say something else to each of them."""
+        listed, found, top = [*listed], {}, self.place.relative(self.environment.top)
+        for view in self.views.values():
+            for file, source in view.sources.items():
+                data = source.data if isinstance(source.data, Mapping) else {}
+                known = file == top or privileged.lists(listed, file), file in view.programs
+                found.setdefault((file, source.text), authors.File(file, data, *known))
+        return [*found.values()]
 
     def _lost_scripts(self, minion: str) -> Iterator[Problem]:
         """What databases are to run when they are new, and what is not in the tree of states."""

@@ -1,0 +1,4 @@
+postgresql:
+  clusters:
+    main:
+      admin: {password: no-secret-in-dev}

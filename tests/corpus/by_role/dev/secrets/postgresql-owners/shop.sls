@@ -1,0 +1,3 @@
+postgresql:
+  users:
+    shop: {password: no-secret-in-dev-shop}

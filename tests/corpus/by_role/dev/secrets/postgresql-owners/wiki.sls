@@ -1,0 +1,3 @@
+postgresql:
+  users:
+    wiki: {password: no-secret-in-dev-wiki}

@@ -1,0 +1,3 @@
+postgresql:
+  users:
+    shop_app: {password: no-secret-in-dev-shop_app}

@@ -1,0 +1,3 @@
+postgresql:
+  users:
+    wiki_app: {password: no-secret-in-dev-wiki_app}
