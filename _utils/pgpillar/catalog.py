@@ -18,6 +18,7 @@ from pgpillar.model import (
     Cluster,
     Database,
     DefaultGrant,
+    EventTrigger,
     Extension,
     Grant,
     Membership,
@@ -212,6 +213,11 @@ _INSIDE = {
         from pg_catalog.pg_default_acl d
         left join pg_catalog.pg_namespace n on n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
         where a.grantee <> d.defaclrole and (d.defaclnamespace = 0 or ({in_scope}))""",
+    "event_triggers": """
+        select t.evtname as name, p.oid::regprocedure::text as function, r.rolname as owner
+        from pg_catalog.pg_event_trigger t join pg_catalog.pg_proc p on p.oid = t.evtfoid
+        join pg_catalog.pg_roles r on r.oid = p.proowner
+        where t.evtenabled <> 'D' and not r.rolsuper and r.rolname <> current_user""",
 }
 
 _DEFAULT_KINDS = {
@@ -421,6 +427,7 @@ def _filled(database: Database, answers: Mapping) -> Database:
         grants=database.grants | frozenset(grants),
         beyond=frozenset(map(_right, answers.get("rights", ()))),
         default_grants=frozenset(map(_default_grant, answers["default_grants"])),
+        event_triggers=tuple(EventTrigger(**row) for row in answers["event_triggers"]),
         objects=(*(one for one in things if one.kind not in ("schema", "column")), *others),
     )
 

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2 import errors
+from psycopg2.sql import Composable
 
-from pgpillar import bootstrap, catalog, dump, observe, run_lock, sql, text
+from pgpillar import bootstrap, catalog, dump, extension, observe, run_lock, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import PRESENT, Cluster, Database, Membership, Role, Secret
 from pgpillar.plan import Change, Rights, database_changes, impossible_farewells, plan, refused_inside
@@ -424,8 +425,8 @@ class _Run:
         if not isinstance(change.object, Rights) or change.object.kind not in ("table", "column", "sequence"):
             return
         cursor.execute(_LOCKABLE, [list(found) for found in zip(*_tables(change.object), strict=True)])
-        for kind, name in cursor.fetchall():
-            cursor.execute((_LOCK_SEQUENCE if kind == "S" else _LOCK_TABLE).format(name))
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"LOCK TABLE ONLY {name} IN ACCESS SHARE MODE")
 
     def _insist_on_the_lock(self, cursor) -> None:
         """Without it another run may be at work in the same place."""
@@ -495,10 +496,15 @@ class _Run:
 
     def _make(self, cursor, change: Change) -> None:
         try:
-            for statement in sql.statements(change, self.version):
+            for statement in self._statements(cursor, change):
                 cursor.execute(statement)
         except psycopg2.Error as error:
             raise _kind_of_failure(change, error) from None
+
+    def _statements(self, cursor, change: Change) -> list[Composable]:
+        if change.kind in extension.CHANGES:
+            return extension.statements(cursor, change, self.version, self.current.server.superuser)
+        return sql.statements(change, self.version)
 
     def _holders(self, database: str | None) -> str:
         """Who has held locks for longer than we waited. Our own session may have failed, so another asks."""
@@ -603,17 +609,17 @@ def _tables(rights: Rights) -> set[tuple[str, str]]:
 
 _ON_OBJECTS = ("own object", "keep", "revoke", "grant")
 
-# To lock a view would lock what it reads as well, and may not be permitted
+# Tables, and those that sequences belong to. To lock a view would lock what it reads, which may be refused.
 _LOCKABLE = """
-    select c.relkind, format('%%I.%%I', n.nspname, c.relname)
+    select distinct format('%%I.%%I', n.nspname, t.relname)
     from unnest(%s::text[], %s::text[]) as wanted (schema, name)
-    join pg_catalog.pg_namespace n on n.nspname = wanted.schema
-    join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
-    where c.relkind in ('r', 'p', 'S') and has_table_privilege(c.oid, 'select') order by 2"""
-_LOCK_TABLE = "LOCK TABLE ONLY {} IN ACCESS SHARE MODE"
-_LOCK_SEQUENCE = (
-    "SELECT FROM {} WHERE false"  # a sequence has neither an index nor a rule that could run code
-)
+    join pg_catalog.pg_namespace s on s.nspname = wanted.schema
+    join pg_catalog.pg_class c on c.relnamespace = s.oid and c.relname = wanted.name
+    left join pg_catalog.pg_depend d on c.relkind = 'S' and d.classid = 'pg_catalog.pg_class'::regclass
+         and d.objid = c.oid and d.deptype in ('a', 'i') and d.refclassid = d.classid
+    join pg_catalog.pg_class t on t.oid = coalesce(d.refobjid, c.oid)
+    join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+    where t.relkind in ('r', 'p') and has_table_privilege(t.oid, 'select') order by 1"""
 
 _BEFORE_CONNECTING = (
     "create database",

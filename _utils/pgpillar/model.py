@@ -107,6 +107,14 @@ class Object(NamedTuple):
     bound: bool = False
 
 
+class EventTrigger(NamedTuple):
+    """One whose function neither a superuser nor the admin owns. It runs as whoever makes a change."""
+
+    name: str
+    function: str
+    owner: str
+
+
 @dataclass(frozen=True)
 class Role:
     name: str
@@ -155,6 +163,7 @@ class Database:
     creators_in: Mapping[str, frozenset[str]] = field(default_factory=dict)  # schema: who may create there
     writers: frozenset[str] = frozenset()  # who may have large objects of its own
     beyond: frozenset[Grant] = frozenset()  # on what pillar cannot declare
+    event_triggers: tuple[EventTrigger, ...] = ()
     objects: tuple[Object, ...] | None = None  # None: not known, as in pillar
     alias: str | None = field(default=None, compare=False)  # what pillar calls it, if not by its name
 

@@ -370,7 +370,13 @@ class _Inside:
         return self.wanted.creators_in.get(path[0] if path else NO_SCHEMA, frozenset())
 
     def refusals(self) -> Iterator[str]:
-        """What a role of pillar's may not own, and PostgreSQL gives to nobody who may."""
+        """Functions of others that would run as the admin, and owners that nobody can replace."""
+        for trigger in self.now.event_triggers:
+            yield (
+                f"event trigger {trigger.name!r} runs {trigger.function} of {trigger.owner!r} with the rights "
+                "of whoever changes the database, here the admin's; give the function to a superuser, or "
+                "disable the trigger"
+            )
         for one in sorted(self.stuck):
             if one.owner in self.roles and not self._is_mighty(one.owner):
                 yield (

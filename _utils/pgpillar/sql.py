@@ -293,7 +293,7 @@ def _create_extension(change: Change, version: int):
     tail += _version(" VERSION {}", extension.version)
     yield SQL("SET LOCAL search_path TO public")
     yield SQL("CREATE EXTENSION IF NOT EXISTS {}").format(Identifier(extension.name)) + tail + SQL(" CASCADE")
-    yield SQL("SET LOCAL search_path TO pg_catalog")
+    yield SQL("SET LOCAL search_path TO pg_catalog, pg_temp")
 
 
 def _update_extension(change: Change, version: int):

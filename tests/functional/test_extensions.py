@@ -136,3 +136,52 @@ def test_a_version_that_cannot_be_reached_fails_and_leaves_the_rest(cluster):
     assert "extension citext version" in outcome.failures["database 'shop'"]
     assert installed(cluster)["citext"][0] == newest(cluster, "citext")
     cluster.query("select 1", user="shop", dbname="wiki")
+
+
+PLANTED = "create function public.citext_cmp(text, text) returns int language sql as 'select 1'"
+
+
+def test_functions_of_others_are_out_of_reach_of_its_script(cluster):
+    """The script runs in a schema of its own, and its objects go to public afterwards."""
+    cluster.converge(**shop())
+    cluster.query(PLANTED, user="shop", **AT_SHOP)
+    cluster.settle(**shop("citext"))
+    assert installed(cluster)["citext"][1] == "public"
+    assert cluster.query("select count(*) from pg_namespace where nspname ~ '^pgpillar'", **AT_SHOP) == [(0,)]
+
+
+def test_functions_of_others_are_out_of_reach_of_an_update(cluster):
+    cluster.converge(**shop(citext="1.4"))
+    cluster.query(PLANTED, user="shop", **AT_SHOP)
+    cluster.settle(**shop(citext="1.5"))
+    assert installed(cluster)["citext"] == ("1.5", "public")
+
+
+def test_one_that_needs_another_is_refused_where_others_have_functions(cluster):
+    cluster.converge(**shop())
+    cluster.query(PLANTED, user="shop", **AT_SHOP)
+    outcome = cluster.attempt(**shop("earthdistance"))
+    (failure,) = outcome.failures.values()
+    assert "would find citext_cmp(text,text) of shop" in failure.replace("public.", "")
+    assert "name 'cube', which it needs, in pillar as well" in failure
+    assert installed(cluster) == {}
+
+
+def test_an_event_trigger_with_a_function_of_others_keeps_the_admin_out_of_one_database(cluster):
+    """The function would run with the rights of the admin."""
+    declared = {"databases": {"shop": "shop", "wiki": "shop"}, "users": ["shop", "ann"]}
+    cluster.converge(**declared)
+    body = "returns event_trigger language plpgsql as $$ begin alter role shop superuser; end $$"
+    cluster.query(f"create function wait() {body}", user="shop", **AT_SHOP)
+    cluster.query("create event trigger t on ddl_command_start execute function wait()", **AT_SHOP)
+    for name in ("shop", "wiki"):
+        declared["databases"][name] = {"owner": "shop", "access": {"ann": "read"}}
+    outcome = cluster.attempt(**declared)
+    assert list(outcome.failures) == ["database 'shop'"]
+    assert "event trigger 't' runs wait() of 'shop'" in outcome.failures["database 'shop'"].replace(
+        "public.", ""
+    )
+    assert cluster.query("select rolsuper from pg_roles where rolname = 'shop'") == [(False,)]
+    assert cluster.query("select 1", user="ann", dbname="wiki") == [(1,)]
+    cluster.query("alter event trigger t disable", **AT_SHOP)
+    cluster.settle(**declared)
