@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2 import errors
-from psycopg2.sql import Composable
+from psycopg2.sql import SQL, Composable, Identifier
 
 from pgpillar import bootstrap, catalog, dump, extension, observe, run_lock, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
@@ -418,15 +418,15 @@ class _Run:
         return [change]
 
     def _hold(self, cursor, change: Change) -> None:
-        """Keep tables from being dropped before the end of the transaction.
+        """Keep objects from being dropped before the end of the transaction.
 
         GRANT takes no lock on them, so that whoever drops one at the same time would get an error.
         """
-        if not isinstance(change.object, Rights) or change.object.kind not in ("table", "column", "sequence"):
-            return
-        cursor.execute(_LOCKABLE, [list(found) for found in zip(*_tables(change.object), strict=True)])
-        for (name,) in cursor.fetchall():
-            cursor.execute(f"LOCK TABLE ONLY {name} IN ACCESS SHARE MODE")
+        try:
+            for statement in _locks(cursor, change):
+                _try(cursor, statement)
+        except psycopg2.Error as error:
+            raise _kind_of_failure(change, error) from None
 
     def _insist_on_the_lock(self, cursor) -> None:
         """Without it another run may be at work in the same place."""
@@ -603,15 +603,41 @@ def _parts(change: Change, size: int) -> list[Change]:
     return [replace(change, object=rights._replace(paths=rights.paths[at : at + size])) for at in starts]
 
 
+def _locks(cursor, change: Change) -> list[Composable]:
+    """The weakest locks that hold up DROP. What is granted on a whole schema names no object."""
+    rights = change.object
+    if not isinstance(rights, Rights) or not rights.paths[0][1:]:
+        return []
+    if rights.kind == "routine":
+        return [SQL(_LOCK_ROUTINE).format(sql.object_of(path)) for path in rights.paths]
+    if rights.kind not in ("table", "column", "sequence"):
+        return []
+    cursor.execute(_LOCKABLE, [list(found) for found in zip(*_tables(rights), strict=True)])
+    return [SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(Identifier(*path)) for path in cursor]
+
+
+def _try(cursor, statement: Composable) -> None:
+    """Do without what is not permitted, such as to lock a table that a view reads."""
+    cursor.execute("SAVEPOINT lock")
+    try:
+        cursor.execute(statement)
+    except (errors.InsufficientPrivilege, errors.WrongObjectType, errors.UndefinedObject):
+        cursor.execute("ROLLBACK TO SAVEPOINT lock")
+
+
+# There is no LOCK for routines. This changes nothing, and locks.
+_LOCK_ROUTINE = "ALTER ROUTINE {} NO DEPENDS ON EXTENSION plpgsql"
+
+
 def _tables(rights: Rights) -> set[tuple[str, str]]:
-    return {path[:2] for path in rights.paths if path[1:]} or {("", "")}
+    return {path[:2] for path in rights.paths}
 
 
 _ON_OBJECTS = ("own object", "keep", "revoke", "grant")
 
-# Tables, and those that sequences belong to. To lock a view would lock what it reads, which may be refused.
+# Tables and views, and the tables that sequences belong to
 _LOCKABLE = """
-    select distinct format('%%I.%%I', n.nspname, t.relname)
+    select distinct n.nspname, t.relname
     from unnest(%s::text[], %s::text[]) as wanted (schema, name)
     join pg_catalog.pg_namespace s on s.nspname = wanted.schema
     join pg_catalog.pg_class c on c.relnamespace = s.oid and c.relname = wanted.name
@@ -619,7 +645,7 @@ _LOCKABLE = """
          and d.objid = c.oid and d.deptype in ('a', 'i') and d.refclassid = d.classid
     join pg_catalog.pg_class t on t.oid = coalesce(d.refobjid, c.oid)
     join pg_catalog.pg_namespace n on n.oid = t.relnamespace
-    where t.relkind in ('r', 'p') and has_table_privilege(t.oid, 'select') order by 1"""
+    where t.relkind in ('r', 'p', 'v') and has_table_privilege(t.oid, 'select') order by 1, 2"""
 
 _BEFORE_CONNECTING = (
     "create database",

@@ -373,9 +373,9 @@ class _Inside:
         """Functions of others that would run as the admin, and owners that nobody can replace."""
         for trigger in self.now.event_triggers:
             yield (
-                f"event trigger {trigger.name!r} runs {trigger.function} of {trigger.owner!r} with the rights "
-                "of whoever changes the database, here the admin's; give the function to a superuser, or "
-                "disable the trigger"
+                f"event trigger {trigger.name!r} runs {trigger.function} of {trigger.owner!r} with the "
+                "rights of whoever changes the database, here the admin's; give the function to a superuser, "
+                "or disable the trigger"
             )
         for one in sorted(self.stuck):
             if one.owner in self.roles and not self._is_mighty(one.owner):

@@ -315,7 +315,7 @@ def _move_extension(change: Change, version: int):
 
 def _own_object(change: Change, version: int):
     one = change.object
-    what = SQL(one.path[-1]) if one.kind in KINDS else _object(one.path)  # the server has quoted it
+    what = SQL(one.path[-1]) if one.kind in KINDS else object_of(one.path)  # the server has quoted it
     yield SQL("ALTER " + _OWNED[one.kind] + " {} OWNER TO {}").format(what, Identifier(change.detail))
 
 
@@ -325,7 +325,7 @@ _OWNED = {
 }
 
 
-def _object(path: tuple[str, ...]) -> Composed:
+def object_of(path: tuple[str, ...]) -> Composed:
     """A routine's path ends with the types of its input arguments, as the server wrote them.
 
     With one IN among them the server does not compare them with arguments that other routines give out.
@@ -380,7 +380,7 @@ def _on(rights, change: Change) -> Composable:
         return SQL(f"ALL {_PLURAL[rights.kind]} IN SCHEMA ") + _join(
             Identifier(*path) for path in rights.paths
         )
-    return SQL(f"{rights.kind.upper()} ") + _join(map(_object, rights.paths))
+    return SQL(f"{rights.kind.upper()} ") + _join(map(object_of, rights.paths))
 
 
 _PLURAL = {
