@@ -151,6 +151,7 @@ _INSIDE = {
     # A row for each grant, and one for a thing without any. What came with an extension is its own business,
     # and so are the constructors that came with a range type: they belong to the superuser of initdb.
     # Oids below 16384 are of initdb: by them the indexes skip what every database holds.
+    # An owner holds what acldefault gives it, at the end of the list, unless it was revoked.
     # The types of its input arguments tell a routine from all others, whatever it gives out.
     "things": """
         select t.kind, array[n.nspname::text] || t.name as path, pg_get_userbyid(t.owner) as owner,
@@ -158,28 +159,33 @@ _INSIDE = {
                    select from pg_catalog.pg_depend d where d.classid = t.catalog and d.objid = t.oid
                    and d.deptype in ('a', 'i') and d.refclassid = 'pg_catalog.pg_class'::regclass) as bound,
                a.privilege_type as privilege, {grantee} as grantee, a.is_grantable as grantable,
-               {thing_grantor} as grantor
+               {thing_grantor} as grantor,
+               case when not t.acl @> t.born then array(
+                   select privilege_type from aclexplode(array[t.born]) except
+                   select privilege_type from aclexplode(t.acl) where grantee = t.owner) end as given_up
         from (
             select 'schema' as kind, 'pg_catalog.pg_namespace'::regclass as catalog, oid, oid as schema,
                    array[]::text[] as name, nspowner as owner,
-                   coalesce(nspacl, acldefault('n', nspowner)) as acl
+                   coalesce(nspacl, acldefault('n', nspowner)) as acl, null::aclitem as born
             from pg_catalog.pg_namespace
             union all
             select case relkind when 'S' then 'sequence' else 'table' end, 'pg_catalog.pg_class'::regclass,
-                   oid, relnamespace, array[relname], relowner, relacl
+                   oid, relnamespace, array[relname], relowner, relacl,
+                   (acldefault(case relkind when 'S' then 's'::"char" else 'r' end, relowner))[1]
             from pg_catalog.pg_class where oid >= 16384 and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
             union all
             select 'column', 'pg_catalog.pg_class'::regclass, c.oid, c.relnamespace,
-                   array[c.relname, t.attname], c.relowner, t.attacl
+                   array[c.relname, t.attname], c.relowner, t.attacl, null
             from pg_catalog.pg_attribute t join pg_catalog.pg_class c on c.oid = t.attrelid
             where t.attrelid >= 16384 and t.attacl is not null and not t.attisdropped
             union all
             select 'routine', 'pg_catalog.pg_proc'::regclass, oid, pronamespace,
                    array[proname::text, oidvectortypes(proargtypes)], proowner,
-                   coalesce(proacl, acldefault('f', proowner))
+                   coalesce(proacl, acldefault('f', proowner)), (acldefault('f', proowner))[2]
             from pg_catalog.pg_proc where oid >= 16384
             union all
-            select 'type', 'pg_catalog.pg_type'::regclass, oid, typnamespace, array[typname], typowner, null
+            select 'type', 'pg_catalog.pg_type'::regclass, oid, typnamespace, array[typname], typowner,
+                   null, null
             from pg_catalog.pg_type where oid >= 16384 and (
                 typtype in ({owned_types})
                 or exists (select from pg_catalog.pg_class c where c.oid = typrelid and c.relkind = 'c'))
@@ -420,11 +426,17 @@ def _filled(database: Database, answers: Mapping) -> Database:
         things[Object(row["kind"], tuple(row["path"]), row["owner"], row["bound"])].append(row)
     others = (Object(row["kind"], tuple(row["path"]), row["owner"]) for row in answers["others"])
     grants = (_grant(thing, row) for thing, rows in things.items() for row in rows if row["privilege"])
+    given_up = (
+        Grant(thing.kind, thing.path, one, thing.owner)
+        for thing, rows in things.items()
+        for one in rows[0]["given_up"] or ()
+    )
     return replace(
         database,
         schemas={one.path[0]: Schema(one.path[0], one.owner) for one in things if one.kind == "schema"},
         extensions={row["name"]: Extension(**row) for row in answers.get("extensions", ())},
         grants=database.grants | frozenset(grants),
+        given_up=frozenset(given_up),
         beyond=frozenset(map(_right, answers.get("rights", ()))),
         default_grants=frozenset(map(_default_grant, answers["default_grants"])),
         event_triggers=tuple(EventTrigger(**row) for row in answers["event_triggers"]),

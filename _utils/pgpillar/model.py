@@ -162,6 +162,7 @@ class Database:
     default_grants: frozenset[DefaultGrant] = frozenset()
     creators_in: Mapping[str, frozenset[str]] = field(default_factory=dict)  # schema: who may create there
     writers: frozenset[str] = frozenset()  # who may have large objects of its own
+    given_up: frozenset[Grant] = frozenset()  # what owners may no longer do with what they own
     beyond: frozenset[Grant] = frozenset()  # on what pillar cannot declare
     event_triggers: tuple[EventTrigger, ...] = ()
     objects: tuple[Object, ...] | None = None  # None: not known, as in pillar

@@ -400,6 +400,7 @@ class _Inside:
     def _grants(self) -> Iterator[Change]:
         now, wanted = self._grants_after_moves(), self._expanded()
         excess, missing = self._in_scope(now) - wanted, wanted - now - self._given_at_the_end()
+        missing |= self._lost_after_moves()
         lent = _orphaned(excess, now)
         kept = {one for one in _falling(excess | lent, now) if one.grantee not in self.managed}
         excess = self._not_falling(excess) | lent
@@ -429,6 +430,13 @@ class _Inside:
         }
         kept = {g for g in self.now.grants if owners.get((g.kind, g.path)) != g.grantee}
         return {_renamed(grant, renames.get((grant.kind, grant.path))) for grant in kept} | created
+
+    def _lost_after_moves(self) -> set[Grant]:
+        """What pillar's roles may no longer do with what will be theirs, whichever owner gave it up."""
+        owners = {(one.kind, one.path): owner for one, owner in self.new_owners.items()}
+        held = {(g.kind, g.path, g.privilege, g.grantee) for g in self.now.grants}
+        lost = {g._replace(grantee=owners.get((g.kind, g.path), g.grantee)) for g in self.now.given_up}
+        return {g for g in lost if g.grantee in self.managed and g[:4] not in held}
 
     def _expanded(self) -> set[Grant]:
         """Each wanted grant on all objects of a schema, as one grant for each that exists."""

@@ -198,3 +198,53 @@ def test_an_extension_of_a_stranger_or_the_admin_stands_in_nobodys_way(either):
     either.query(script, **AT_SHOP)
     either.settle(**shop_of("boss", extensions=["citext"]))
     assert reported(either, **declared)["objects"] == {"shop": ["collation public.c belongs to ghost"]}
+
+
+# What an owner revoked from itself, or somebody from it
+
+GIVEN_UP = """
+create table t (id serial);
+create view v as select 1;
+create procedure p(int) language sql as 'select 1';
+revoke all on t, v from shop;
+revoke usage on sequence t_id_seq from shop;
+revoke all on procedure p from shop;
+grant select on t to gus;
+"""
+
+
+def test_an_owner_gets_back_what_it_lost_on_its_own(cluster):
+    declared = shop_of("shop", access={"gus": "read"})
+    cluster.converge(**declared)
+    cluster.query(GIVEN_UP, user="shop", **AT_SHOP)
+    maintain = ", MAINTAIN" if is_from(17, cluster) else ""
+    every = f"SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER{maintain}"
+    assert cluster.settle(**declared) == {
+        "databases": {
+            "shop": [
+                f"grant {every} on tables t, v in schema public to shop",
+                "grant USAGE on sequence t_id_seq in schema public to shop",
+                "grant EXECUTE on routine p(integer) in schema public to shop",
+            ]
+        }
+    }
+    for statement in ("insert into t default values", "select from t", "select from v", "call p(1)"):
+        cluster.query(statement, user="shop", **AT_SHOP)
+
+
+def test_a_new_owner_gets_what_the_old_one_gave_up(either):
+    either.converge(**shop_of("shop", access={"gus": "read"}))
+    either.query(GIVEN_UP, user="shop", **AT_SHOP)
+    either.query("grant insert on t to boss", user="shop", **AT_SHOP)
+    lines = either.settle(**shop_of("boss", access={"gus": "read"}))["databases"]["shop"]
+    assert "table public.t owner: shop → boss" in lines
+    for statement in ("insert into t default values", "select from t", "select from v", "call p(1)"):
+        either.query(statement, user="boss", **AT_SHOP)
+
+
+def test_what_a_stranger_gave_up_is_its_own_affair(cluster):
+    cluster.converge(**shop_of("shop"))
+    script = """create role ghost; create table public.t (); alter table public.t owner to ghost;
+        revoke all on public.t from ghost"""
+    cluster.query(script, **AT_SHOP)
+    assert cluster.converge(**shop_of("shop")) == {}

@@ -130,8 +130,11 @@ def _own_object(database, change):
     moved = {one, *(following if one.kind == "table" else ())}
     objects = tuple(other._replace(owner=owner) if other in moved else other for other in database.objects)
     places = {(other.kind, other.path) for other in moved}
-    kept = {g for g in database.grants if (g.kind, g.path) not in places or g.grantee != owner}
-    return {"objects": objects, "grants": frozenset(kept)}
+    its = {g for g in database.grants if (g.kind, g.path) in places and g.grantee == owner}
+    held = {g[:4] for g in its}
+    lost = {g._replace(grantee=owner) if (g.kind, g.path) in places else g for g in database.given_up}
+    lost = frozenset(g for g in lost if g[:4] not in held)
+    return {"objects": objects, "grants": database.grants - its, "given_up": lost}
 
 
 def _create_schema(database, change):
@@ -159,7 +162,11 @@ def _named(rights):
 def _grant(database, change):
     """A right that is there with the option to pass it on keeps the option."""
     there = {grant._replace(grantable=False) for grant in database.grants}
-    return {"grants": database.grants | (_named(change.object) - there)}
+    named = _named(change.object)
+    return {
+        "grants": database.grants | (named - there - database.given_up),
+        "given_up": database.given_up - named,
+    }
 
 
 def _revoke(database, change):

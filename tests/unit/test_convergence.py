@@ -180,6 +180,11 @@ def inside(draw, cluster, name):
         schemas=schemas,
         objects=objects,
         grants=frozenset(own | draw(grants_on(base, schemas, objects))),
+        given_up=frozenset(
+            Grant(one.kind, one.path, draw(st.sampled_from(PRIVILEGES[one.kind])), one.owner)
+            for one in objects
+            if one.kind in PRIVILEGES and draw(st.booleans())
+        ),
         default_grants=frozenset(
             one._replace(grantable=False) if one.grantee == PUBLIC else one
             for one in draw(st.lists(default_grants(), max_size=5, unique_by=lambda g: g[:5]))

@@ -72,6 +72,7 @@ def _database(database, entry: dict):
         "settings": _tuples,
         "role_settings": _tuples,
         "default_grants": lambda rows: frozenset(DefaultGrant(*row) for row in rows),
+        "given_up": lambda rows: frozenset(_grant(*row) for row in rows),
         "schemas": lambda owners: {name: Schema(name, owner) for name, owner in owners.items()},
         "extensions": lambda rows: {name: Extension(name, *row) for name, row in rows.items()},
     }
