@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pgpillar import guc, undeclared
-from pgpillar.kinds import KINDS
+from pgpillar.kinds import ALWAYS, KINDS, LARGE_OBJECTS, Kind
 from pgpillar.model import (
     PRESENT,
     QUARANTINED,
@@ -200,9 +200,13 @@ _INSIDE = {
         select n.kind, array[coalesce(n.nspname, ''), n.identity] as path, pg_get_userbyid(n.owner) as owner
         from pg_catalog.pg_database b, lateral (
             select i.type as kind, i.schema as nspname, i.identity, s.refobjid as owner
-            from pg_catalog.pg_shdepend s, pg_identify_object(s.classid, s.objid, 0) i
-            where s.dbid = b.oid and s.classid in ({other_catalogs}) and s.deptype = 'o'
-                  and (s.classid <> 'pg_catalog.pg_largeobject'::regclass
+            from (
+                select classid, objid, refobjid from pg_catalog.pg_shdepend
+                where dbid = (select oid from pg_catalog.pg_database where datname = current_database())
+                      and classid in ({other_catalogs}) and deptype = 'o'
+                union all {of_the_founder}
+            ) s, pg_identify_object(s.classid, s.objid, 0) i
+            where (s.classid <> 'pg_catalog.pg_largeobject'::regclass
                        or pg_get_userbyid(s.refobjid) <> all (%(writers)s))
                   and not exists (select from pg_catalog.pg_depend d where d.classid = s.classid
                                   and d.objid = s.objid and d.deptype = 'e')
@@ -235,7 +239,22 @@ _DEFAULT_KINDS = {
     "L": "large object",
 }
 
+
+def _of_the_founder(kind: Kind) -> str:
+    """What the superuser that initdb made has of a kind, of which pg_shdepend says nothing."""
+    table, oids = kind.catalog, "oid >= 16384"
+    if kind.catalog == LARGE_OBJECTS:  # whose maker chooses the oid, and of which initdb makes none
+        table, oids = "pg_largeobject_metadata", "true"
+    return (
+        f"select 'pg_catalog.{kind.catalog}'::regclass, oid, {kind.owner}"
+        f" from pg_catalog.{table} where {oids} and {kind.owner} = 10"
+    )
+
+
 _PIECES = {
+    "of_the_founder": " union all ".join(
+        _of_the_founder(kind) for kind in KINDS.values() if kind.since == ALWAYS
+    ),
     "unfinished": str(UNFINISHED_LIMIT),
     "grantee": undeclared.GRANTEE,
     "grantor": _GRANTOR.format(owner="d.datdba"),

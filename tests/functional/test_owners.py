@@ -129,6 +129,22 @@ def test_a_hosted_admin_moves_what_a_demoted_owner_owns(hosted):
     assert hosted.query(LEFT, **AT_SHOP) == []
 
 
+def test_what_the_superuser_made_goes_to_who_adopts_its_database(cluster):
+    cluster.query("create database shop")
+    cluster.query("create foreign data wrapper none", **AT_SHOP)
+    cluster.query(OTHERS, **AT_SHOP)
+    lines = cluster.settle(**shop_of("shop", schemas={"app": {}}))["databases"]["shop"]
+    moved = {line.split(" owner: ")[0] for line in lines if line.endswith("postgres → shop")}
+    not_here = {"operator class", "operator family", "language"}
+    assert {kind for kind in KINDS if any(line.startswith(f"{kind} ") for line in moved)} == KINDS - not_here
+    for statement in (
+        'drop collation app."Odd, (one" cascade',
+        "select lo_unlink(4711)",
+        "drop server far cascade",
+    ):
+        cluster.query(statement, user="shop", **AT_SHOP)
+
+
 ATTACKS = [
     'drop collation app."Odd, (one" cascade',
     "drop server far cascade",
