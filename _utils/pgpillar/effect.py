@@ -31,6 +31,7 @@ class Effect(NamedTuple):
         return {
             "changes": text.tree(self.changes),
             **text.losses(self.changes),
+            "powers": text.powers(self.changes),
             "sql": sql.script(self.changes),
             "refusals": [*self.refusals],
             "way": [*self.way],

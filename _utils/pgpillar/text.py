@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from pgpillar import guc
 from pgpillar.kinds import KINDS
 from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, DefaultGrant, Grant, Role
 from pgpillar.plan import Change, DefaultRights, Rights, destructive
@@ -67,6 +68,29 @@ def lost(count: Mapping[str, int]) -> str:
         if count.get(name)
     ]
     return " and ".join(filter(None, [", ".join(told[:-1]), *told[-1:]]))
+
+
+POWERS = frozenset({"bypassrls", "createdb", "createrole", "replication"})
+
+
+def powers(changes: Iterable[Change]) -> list[str]:
+    """What gives a role power beyond the databases that pillar names."""
+    given = (f"{place(change)[1]}: {line(change)}" for change in changes if _gives_power(change))
+    return [*dict.fromkeys(given)]
+
+
+def _gives_power(change: Change) -> bool:
+    judge = _POWERS.get(change.kind)
+    return bool(judge and judge(change))
+
+
+_POWERS = {
+    "create role": lambda change: change.object.attributes,
+    "alter role": lambda change: POWERS & {name for name, value in change.detail if value is True},
+    "join": lambda change: change.object.role.startswith("pg_"),
+    "set role setting": lambda change: not guc.is_everybodys(change.detail[0]),
+    "set database setting": lambda change: not guc.is_everybodys(change.detail[0]),
+}
 
 
 def _merged(lines: dict[str, list[str]]) -> list[str]:

@@ -19,6 +19,7 @@ from pgpillar_cli.safe import visible
 
 NOTHING = {"plan": "nothing changes", "live": "nothing differs"}
 BESIDE = {  # what is told of a cluster beside its changes
+    "powers": "gives power beyond databases",
     "way": "how it is reached and administered",
     "refusals": "cannot be",
     "failures": "could not be read",
@@ -27,6 +28,7 @@ BESIDE = {  # what is told of a cluster beside its changes
     "unmanaged": "not in pillar, and left alone",
 }
 NEWS = {  # those that are news by themselves, as the headline has them
+    "powers": "gives power beyond databases on cluster",
     "refusals": "cannot be on cluster",
     "failures": "could not read cluster",
     "way": "another way to cluster",
@@ -279,7 +281,7 @@ def _json(told: Report) -> None:
 
 
 def _github(told: Report) -> None:
-    """One note for the whole, and one for each change that destroys or takes away."""
+    """One note for the whole, and one for each change that destroys, takes away or gives power."""
     click.echo(f"::notice title=pgpillar {told.command}::{safe.command(headline(told))}")
     for part in told.parts:
         for note in part.notes(told.against):
@@ -292,6 +294,7 @@ def _github(told: Report) -> None:
 
 def _destructive(cluster: Mapping) -> Iterator[str]:
     yield from (f"cannot be: {refusal}" for refusal in cluster["refusals"])
+    yield from (f"{BESIDE['powers']}: {line}" for line in cluster.get("powers", ()))
     for names in cluster["destructive"].values():
         yield from (f"{name}: {line}" for name, lines in names.items() for line in lines)
 

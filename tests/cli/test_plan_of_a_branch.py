@@ -169,6 +169,38 @@ def test_what_an_owner_leaves_to_the_next_is_told_as_far_as_pillar_knows(branch)
     assert "moves as well, as far as the server has it: wiki: what wiki owns" in plan(branch).stdout
 
 
+POWERS = {
+    "shop_app: set createrole on": "attributes: [createrole]",
+    "shop_app: join pg_read_all_data": "groups: [pg_read_all_data]",
+    "shop_app: set log_statement = none": "settings: {log_statement: none, work_mem: 8MB}",
+}
+
+
+@pytest.mark.parametrize("power", POWERS)
+def test_a_power_beyond_databases_is_shown_by_itself(branch, power):
+    branch.replace(SERVER, "{connection_limit: 50}", f"{{connection_limit: 50, {POWERS[power]}}}")
+    assert only_part(branch)["clusters"]["main"]["powers"] == [power]
+    assert "; gives power beyond databases on cluster main" in plan(branch).stdout.splitlines()[0]
+    markdown = plan(branch, "--format", "markdown").stdout
+    assert markdown.index("**gives power beyond databases**") < markdown.index("<details>")
+    assert f"::gives power beyond databases: {power}" in plan(branch, "--format", "github").stdout
+
+
+def test_a_new_user_with_a_power_and_a_database_with_a_superusers_setting(branch):
+    branch.replace(SERVER, "owner: shop\n", "owner: shop\n      settings: {log_statement: none}\n")
+    branch.replace(SERVER, "  users:\n", "  users:\n    tool: {attributes: [createdb]}\n")
+    branch.add("dev/secrets/postgresql-users/all.sls", "    tool: {password: no-secret-in-dev-tool}\n")
+    (cluster,) = told(branch, "--env", "dev")["parts"][0]["clusters"].values()
+    assert cluster["powers"] == ["tool: create user, createdb", "shop: set log_statement = none"]
+
+
+def test_a_change_that_gives_no_power_is_not_shown_as_one(branch):
+    four_edits(branch)
+    branch.replace(SERVER, "{connection_limit: 50}", "{connection_limit: 60, settings: {work_mem: 8MB}}")
+    assert only_part(branch)["clusters"]["main"]["powers"] == []
+    assert "gives power" not in plan(branch).stdout
+
+
 CLUSTERS = "postgresql/clusters.sls"
 NEWS = [
     ("another way to cluster main", CLUSTERS, "host: postgresql.", "port: 5433\n      host: postgresql."),
