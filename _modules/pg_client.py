@@ -6,7 +6,7 @@ For each user of the node a ``pg_service.conf``, a passfile, and an environment 
 database, which only its own system user may read; for each cluster the CA of its servers.
 """
 
-import pwd
+from pathlib import Path
 
 from salt.exceptions import CommandExecutionError
 
@@ -42,7 +42,8 @@ def users():
 
 def plan(root=""):
     """
-    The files that ``configure`` would write or remove, and why. Nothing of what is in them is told.
+    The files that ``configure`` would write or remove, and why; and what could not be looked into, by where
+    pillar speaks of it. Nothing of what is in the files is told.
 
     CLI Example:
 
@@ -51,12 +52,13 @@ def plan(root=""):
         salt app-1 pg_client.plan
     """
     with told_as(CommandExecutionError):
-        return _keeper(root).faults()
+        return _keeper(root).faults()._asdict()
 
 
 def configure(root=""):
     """
-    Write the files of every user of this node, and remove those of users that it has no more.
+    Write the files of every user of this node, and remove those of users that it has no more. Returns what
+    was changed, and what could not be: what fails for one user keeps no other waiting.
 
     CLI Example:
 
@@ -66,9 +68,15 @@ def configure(root=""):
     """
     with told_as(CommandExecutionError), lock.held(Paths(root).lock):
         keeper = _keeper(root)
-        faults = keeper.faults()
-        keeper.mend()
-        return faults
+        wrong, failures = keeper.faults().changes, keeper.mend()
+        left = keeper.faults()
+        done = {path: what for path, what in wrong.items() if path not in left.changes}
+        return {"changes": done, "failures": failures | left.failures or _still(left.changes)}
+
+
+def _still(left):
+    """What is not as asked right after it was made so: somebody changes it all the time."""
+    return {path: f"not as asked after the change: {what}" for path, what in left.items()}
 
 
 def servers(cluster):
@@ -101,27 +109,24 @@ def _node():
 
 def _keeper(root):
     paths, wanted = Paths(root), _node()
-    servers = discovery.of_pools(wanted, __grains__["id"], __salt__)
-    kept = {
-        client.ca_path(name, paths.certs): keep.Kept(endpoint.ca, Guard(0o644))
+    parts = {
+        f"postgresql:clusters:{name}:ca": _file(client.ca_path(name, paths.certs), endpoint.ca)
         for name, endpoint in wanted.endpoints.items()
         if endpoint.ca
     }
-    for user, who in wanted.clients.items():
-        secret = node_secret.read(user, paths.secrets)
-        guard = Guard(0o400, _account(user, who.run_as))
-        ways = client.ways(wanted, user, secret, paths.sockets, servers, paths.certs)
-        texts = client.texts(f"{paths.clients}/{file_name(user)}", ways)
-        kept |= {path: keep.Kept(text, guard) for path, text in texts.items()}
-    return keep.Keeper(paths.clients, kept)
+    servers = discovery.of_pools(wanted, __grains__["id"], __salt__)
+    parts |= {f"postgresql:users:{user}": _files(user, wanted, servers, paths) for user in wanted.clients}
+    return keep.Keeper(paths.clients, parts)
 
 
-def _account(user, run_as):
-    """Who may read the files of a user: root alone, where pillar does not say."""
-    try:
-        return pwd.getpwnam(run_as or "root").pw_name
-    except KeyError:
-        raise CommandExecutionError(
-            f"postgresql:users:{user}:run_as: there is no system user {run_as!r} on this node; "
-            "let the application's own states make it before postgresql.client"
-        ) from None
+def _file(path, text):
+    return keep.Part(Guard(0o644), {Path(path): text})
+
+
+def _files(user, wanted, servers, paths):
+    """The files of a user, which root alone may read where pillar does not say who."""
+    folder, guard = Path(paths.clients, file_name(user)), Guard(0o400, wanted.clients[user].run_as or "root")
+    secret = node_secret.read(user, paths.secrets)
+    ways = client.ways(wanted, user, secret, paths.sockets, servers, paths.certs)
+    texts = client.texts(str(folder), ways)
+    return keep.Part(guard, {Path(path): text for path, text in texts.items()}, folder)

@@ -105,11 +105,11 @@ def _node():
         return None
     plans = {
         "pgbouncer.plan": {"root": root},
-        "pg_client.plan": {"root": root},
         "pg_trust.plan": {"root": root},
         "node_secret.plan": {"directory": Paths(root).secrets},
     }
     drift = {plan: _asked(text.leaves, plan, **where) for plan, where in plans.items()}
+    drift["pg_client.plan"] = _asked(status.drift_of, "pg_client.plan", root)
     return {"pools": pools, "drift": drift}
 
 

@@ -24,22 +24,23 @@ def configured(name, root=""):
     root
         A directory that stands for /, in the demo and in tests.
     """
-    ret = {"name": name, "changes": {}, "result": True, "comment": "every application has its files"}
+    ret = {"name": name, "changes": {}}
+    test = __opts__["test"]
     try:
-        ret["changes"] = __salt__["pg_client.plan"](root)
-        if not ret["changes"]:
-            return ret
-        if __opts__["test"]:
-            return {**ret, "result": None, "comment": "applications would be given their files"}
-        __salt__["pg_client.configure"](root)
-        left = __salt__["pg_client.plan"](root)
+        done = __salt__["pg_client.plan"](root)
+        if not test and (done["changes"] or done["failures"]):
+            done = __salt__["pg_client.configure"](root)
     except CommandExecutionError as error:
-        return {
-            **ret,
-            "changes": {},
-            "result": False,
-            "comment": f"not every application has its files: {error}",
-        }
-    if left:
-        return {**ret, "result": False, "comment": f"files are not as asked after the change: {left}"}
-    return {**ret, "comment": "every application now has its files"}
+        return {**ret, "result": False, "comment": f"no files were changed: {error}"}
+    return {**ret, "changes": done["changes"], **_verdict(done, test)}
+
+
+def _verdict(done, test):
+    if done["failures"]:
+        lines = [f"- {where}: {why}" for where, why in done["failures"].items()]
+        return {"result": False, "comment": "\n".join(["not every application has its files:", *lines])}
+    if not done["changes"]:
+        return {"result": True, "comment": "every application has its files"}
+    if test:
+        return {"result": None, "comment": "applications would be given their files"}
+    return {"result": True, "comment": "every application now has its files"}

@@ -133,15 +133,23 @@ def small_disk(node):
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
+@contextlib.contextmanager
+def filled(place):
+    """A disk without room, filled by a file that has no name."""
+    with open(place / "ballast", "wb", buffering=0) as ballast:
+        (place / "ballast").unlink()
+        with contextlib.suppress(OSError):
+            while True:
+                ballast.write(bytes(2**12))
+        yield
+
+
 def test_a_full_disk_leaves_the_client_files_that_there_are(small_disk, calm, with_wiki):
     before = {path: path.read_bytes() for path in small_disk.rglob("*") if path.is_file()}
-    ballast = small_disk / "ballast"
-    with contextlib.suppress(OSError):
-        ballast.write_bytes(bytes(2**17))
-    state = calm.apply(with_wiki)["pg_client.configured"]
+    with filled(small_disk):
+        state = calm.apply(with_wiki)["pg_client.configured"]
     assert (state["result"], state["changes"]) == (False, {})
-    assert "No space left on device" in state["comment"]
+    assert "postgresql:users:wiki: [Errno 28] No space left on device" in state["comment"]
     assert {path: path.read_bytes() for path in before} == before
-    ballast.unlink()
     calm.converge(with_wiki)
     assert calm.converge(with_wiki) == {}

@@ -1,7 +1,9 @@
 """The files of a node: whole, guarded, and understood by those who read them."""
 
 import os
+import pwd
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -144,26 +146,33 @@ SPOILT = {
 @pytest.fixture
 def kept(tmp_path):
     """A keeper of one file, which is there."""
-    keeper = keep.Keeper(f"{tmp_path}/clients", {f"{tmp_path}/clients/app/file": keep.Kept("text", OURS)})
-    keeper.mend()
+    folder = tmp_path / "clients" / "app"
+    keeper = keep.Keeper(str(folder.parent), {"app": keep.Part(OURS, {folder / "file": "text"}, folder)})
+    assert keeper.mend() == {}
     return keeper
+
+
+def only_file(keeper):
+    (path,) = keeper.parts["app"].texts
+    return path
 
 
 @pytest.mark.parametrize("spoil", SPOILT)
 def test_what_is_wrong_is_told_and_mended(kept, spoil):
-    (file,) = kept.wanted
+    file = only_file(kept)
     spoil(file)
-    assert kept.faults() == {str(file): SPOILT[spoil]}
+    assert kept.faults() == ({str(file): SPOILT[spoil]}, {})
     kept.mend()
-    assert kept.faults() == {}
+    assert kept.faults() == ({}, {})
     assert file.is_file()
     assert not file.is_symlink()
 
 
 SPOILT_FOLDERS = {
     "clients": (lambda folder: folder.chmod(0o777), "mode 0777 → 0755"),
-    "clients/app": (lambda folder: folder.chmod(0o777), "mode 0777 → 0500"),
-    "clients/app/": (lambda folder: os.chown(folder, 0, 0), "owner → games"),
+    "clients/app": (lambda folder: folder.chmod(0o777), "mode 0777 → 0751"),
+    "clients/app/": (lambda folder: shutil.chown(folder, "games"), "owner → root"),
+    "clients/app/.": (lambda folder: os.chown(folder, 0, 0), "group → games"),
 }
 
 
@@ -172,13 +181,13 @@ def test_a_folder_that_is_not_as_it_was_is_told_and_mended(kept, name):
     folder = kept.directory.parent / name
     spoil, fault = SPOILT_FOLDERS[name]
     spoil(folder)
-    assert kept.faults() == {str(folder): fault}
+    assert kept.faults() == ({str(folder): fault}, {})
     kept.mend()
-    assert kept.faults() == {}
+    assert kept.faults() == ({}, {})
 
 
 def test_what_a_link_leads_to_is_left_alone(kept, tmp_path):
-    (file,) = kept.wanted
+    file = only_file(kept)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("of others")
     file.unlink()
@@ -197,16 +206,17 @@ def test_strangers_go_and_what_they_lead_to_stays(kept, tmp_path):
     (kept.directory / "app" / "folder").mkdir()
     (kept.directory / "link").symlink_to(outside)
     names = ["app/folder", "app/left", "gone", "link"]
-    assert kept.faults() == {f"{kept.directory}/{name}": "gone" for name in names}
+    assert kept.faults() == ({f"{kept.directory}/{name}": "gone" for name in names}, {})
     kept.mend()
-    assert kept.faults() == {}
+    assert kept.faults() == ({}, {})
     assert sorted(path.name for path in kept.directory.rglob("*")) == ["app", "file"]
     assert (outside / "file").exists()
 
 
 def test_nobody_else_can_look_into_a_folder(kept):
-    folder = kept.directory / "app"
-    assert (folder.owner(), stat.S_IMODE(folder.stat().st_mode)) == ("games", 0o500)
+    found = (kept.directory / "app").stat()
+    assert stat.S_IMODE(found.st_mode) == 0o751
+    assert (found.st_uid, found.st_gid) == (0, pwd.getpwnam("games").pw_gid)
 
 
 def test_a_write_that_fails_leaves_what_there_was(tmp_path, monkeypatch):

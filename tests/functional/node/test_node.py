@@ -98,7 +98,7 @@ SPOILT_PLACES = {
     "etc/pgbouncer/generations": ("pgbouncer.configured", 0o750),
     "etc/pgbouncer/live": ("pgbouncer.configured", 0o750),
     "etc/pgpillar/clients": ("pg_client.configured", 0o755),
-    "etc/pgpillar/clients/shop_app": ("pg_client.configured", 0o500),
+    "etc/pgpillar/clients/shop_app": ("pg_client.configured", 0o751),
     "var/lib/pgpillar/secrets": ("node_secret.present", 0o700),
 }
 

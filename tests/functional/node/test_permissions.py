@@ -80,6 +80,14 @@ def test_nobody_but_root_changes_any(own_etc, written, user):
     assert may(user, "-w", own_etc.root, written | folders) == set()
 
 
+def test_each_folder_with_files_of_a_run_belongs_to_root(own_etc, written):
+    """Who owns a folder may write in it, whatever its mode."""
+    folders = {own_etc.root / folder for path in written for folder in path.parents} - {own_etc.root}
+    assert {folder.owner() for folder in folders} == {"root"}
+    ours = folders | {own_etc.root / "etc/pgbouncer/generations"}
+    assert not [folder for folder in ours if stat.S_IMODE(folder.stat().st_mode) & 0o022]
+
+
 def test_root_reads_all(own_etc, written):
     assert may("root", "-r", own_etc.root, written) == set(map(str, written))
 
