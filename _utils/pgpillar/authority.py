@@ -102,10 +102,7 @@ class Authorities:
         return sorted(self._texts().keys() - set(self.wanted))
 
     def _let_sign(self, name: str) -> None:
-        beside = self.directory / ".signs.new"
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(name)
-        beside.replace(self.link)
+        files.link(self.link, name)
 
     def _texts(self) -> dict[str, str]:
         """What is trusted now, by name."""

@@ -6,7 +6,6 @@ import grp
 import os
 import pwd
 import re
-import shutil
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -120,7 +119,7 @@ def addresses(host: str) -> set[str]:
 def process(pid_file: str) -> str | None:
     """The number of the pgbouncer that keeps this file, if it runs."""
     try:
-        number = Path(pid_file).read_text().strip()
+        number = files.read(Path(pid_file)).strip()
         is_one = Path("/proc", number, "comm").read_text() == "pgbouncer\n"
         return (
             number if is_one and Path("/proc", number, "cmdline").read_text() else None
@@ -151,7 +150,7 @@ class Installation:
     def texts(self) -> dict[str, str]:
         """What stands in the live files; nothing where there are none, or not all, or one is no text."""
         try:
-            return {name: (self.live / name).read_text() for name in pgbouncer.FILES}
+            return {name: files.read(self.live / name, "strict") for name in pgbouncer.FILES}
         except (OSError, UnicodeDecodeError):
             return {}
 
@@ -164,32 +163,34 @@ class Installation:
         found |= {self.live / name: self._fault(self.live / name) for name in pgbouncer.FILES}
         told = {str(path): fault for path, fault in found.items() if fault}
         left = {str(path): "gone" for path in self._left()}
-        return files.faults_of_directories(self._directories()) | told | left
+        return self._faults_of_directories() | told | left
 
     def is_foreign(self) -> bool:
         """Whether somebody else's settings stand where pgpillar's are to be."""
         include = self.directory / INI
-        if not include.exists() or files.read(include) == self._include():
+        if not include.is_file() or files.read(include) == self._include():
             return False
         return not package.is_untouched("pgbouncer", include)
 
     def _keep_foreign(self) -> None:
         if self.is_foreign():
             kept = self.directory / BEFORE
-            kept.unlink(missing_ok=True)
+            if os.path.lexists(kept):
+                files.remove(kept)
             os.link(self.directory / INI, kept)
 
     def _fault(self, path: Path) -> str | None:
         return files.fault_of_guard(path, self._guard(0o640)) if os.path.lexists(path) else None
 
-    def _directories(self) -> dict[Path, Guard]:
-        own = dict.fromkeys((self.path(""), self.live), self._guard(0o750))
-        return {self.directory: self._guard(0o755), **own}
+    def _faults_of_directories(self) -> dict[str, str]:
+        led_to = {self.directory: self._guard(0o755), self.live: self._guard(0o750)}
+        inside = {self.path(""): self._guard(0o750)}
+        return files.faults_of_directories(led_to) | files.faults_of_directories(inside, by_link=False)
 
     def _left(self) -> list[Path]:
         """Generations that are not in force, which hold passwords, and what a run that was cut off left."""
         place = self.path("")
-        found = place.iterdir() if place.is_dir() else ()
+        found = place.iterdir() if place.is_dir() and not place.is_symlink() else ()
         return sorted(path for path in found if path.name != self.current())
 
     def _guard(self, mode: int) -> Guard:
@@ -198,22 +199,22 @@ class Installation:
     def write(self, name: str, texts: Mapping[str, str]) -> None:
         """Write a generation beside the live one."""
         beside = self.path(f".{name}.new")
-        shutil.rmtree(beside, ignore_errors=True)
-        files.make_directory(self.directory, self._guard(0o755))
-        files.make_directory(self.path(""), self._guard(0o750))
-        files.make_directory(beside, self._guard(0o750))
+        files.make_directory(self.directory, self._guard(0o755))  # from here on, root alone changes it
+        files.make_folder(self.path(""), self._guard(0o750))
+        for old in (beside, self.path(name)):
+            if os.path.lexists(old):
+                files.remove(old)
+        files.make_folder(beside, self._guard(0o750))
         for file, text in texts.items():
             files.write(beside / file, text, self._guard(0o640))
-        shutil.rmtree(self.path(name), ignore_errors=True)
         beside.rename(self.path(name))
 
     def switch(self, name: str) -> None:
         """Let ``live`` lead to a generation, and pgbouncer.ini to ``live``. Either is done in one step."""
-        beside = self.directory / ".live.new"
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(Path("generations") / name)
-        beside.replace(self.live)
+        files.link(self.live, Path("generations") / name)
         self._keep_foreign()
+        if (self.directory / INI).is_dir():
+            files.remove(self.directory / INI)
         files.write(self.directory / INI, self._include(), self._guard(0o640))
 
     def current(self) -> str | None:

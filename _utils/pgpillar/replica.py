@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from pgpillar.standing import SLOT
 from pgpillar.upkeep import LOCALE, PRIVATE, USER, Home, ServerError, Upkeep, ask, run_as_server, wait_until
 from pgpillar.vitals import SERVER
 
+MADE = ("pg_hba.conf", "pg_ident.conf", "postgresql.conf")
 GOES_ON = "a copy that was cut off goes on by itself; let it end, or end pg_basebackup on this machine"
 
 
@@ -83,7 +84,7 @@ class Replica(Upkeep):
         """The primary's data, beside the place that they get within the block, now that they are whole."""
         self.make_room()
         self.primary.renew()
-        files.make_directory(self.home.coming, Guard(0o700, USER))
+        files.make_directory(self.home.coming, Guard(0o700, USER), by_link=False)
         with lock.kept(self.home.coming) as held:
             self._copy(held)
             yield
@@ -148,9 +149,8 @@ class Primary:
 def adopt(home: Home) -> None:
     """Have Debian's tools know data that came from another server, by settings as they make them."""
     with tempfile.TemporaryDirectory(prefix="pgpillar-", dir=home.data.parent) as place:
-        shutil.chown(place, *PRIVATE.ids)
+        os.chown(place, *PRIVATE.ids, follow_symlinks=False)
         run_as_server(home.version, "initdb", f"--pgdata={place}/data", "--no-sync", *LOCALE)
-        for made in Path(place, "data").glob("*.conf"):
-            if made.name != "postgresql.auto.conf":
-                files.write(home.data / made.name, made.read_text(), PRIVATE)
+        for name in MADE:  # in a directory that is the server's own, so that it may lead anywhere
+            files.write(home.data / name, files.read(Path(place, "data", name), by_link=False), PRIVATE)
     home.create()

@@ -6,17 +6,18 @@ import fcntl
 import os
 import pwd
 import re
-import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import psycopg2
 
+from pgpillar import files
 from pgpillar.bouncer import BouncerError, Console
 from pgpillar.connect import NO_PASSFILE, first_line
 from pgpillar.model import Secret
@@ -28,6 +29,7 @@ PROGRAM = "/usr/sbin/pgbouncer"
 PREFIX = "pgpillar-trial-"
 PATIENCE = 5  # seconds to come up, and to log in
 LOGINS = 8
+MOST = 2**20  # bytes of what it says
 
 # Nobody waits for a scratch instance longer than it takes to see that a login fails
 HASTE = {"query_wait_timeout": str(PATIENCE), "server_connect_timeout": "5", "log_disconnections": "1"}
@@ -44,10 +46,10 @@ def told(pools: Iterable[Pool], reasons: Iterable[str | None]) -> dict[str, str]
 
 
 class Trial:
-    """A scratch instance that is up."""
+    """A scratch instance that is up. What it ``said`` stands in a file without a name."""
 
-    def __init__(self, directory: Path, console: Console):
-        self.directory, self.console = directory, console
+    def __init__(self, directory: Path, console: Console, said: BinaryIO):
+        self.directory, self.console, self.said = directory, console, said
 
     def failures(self, pools: list[Pool], passwords: Mapping[str, Secret]) -> dict[str, str]:
         """The pools through which a login fails, and why."""
@@ -74,7 +76,7 @@ class Trial:
 
     def _told(self, pool: Pool) -> str | None:
         """What keeps pgbouncer from the pool's server, by its log."""
-        log = _log(self.directory)
+        log = _log(self.said)
         closed = [f"{why} at {where}" for where, why in re.findall(_CLOSED.format(re.escape(pool.name)), log)]
         advice = [_SEVERAL] if "connect failed" in "".join(closed) else re.findall(_TLS, log)
         reasons = "; ".join(dict.fromkeys(closed + advice))
@@ -84,22 +86,25 @@ class Trial:
 @contextmanager
 def instance(texts: Callable[[Home], Mapping[str, str]], user: str) -> Iterator[Trial]:
     """A scratch instance on these files, for as long as it is needed."""
-    _tidy()
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     account = pwd.getpwnam(user) if os.geteuid() == 0 else None
+    _tidy({os.geteuid(), account.pw_uid if account else os.geteuid()})
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     try:
         with _held(directory):
             place = Home(
                 str(directory), str(directory), str(directory / "log"), str(directory / "pid"), 6432, False
             )
-            for name, text in texts(place).items():
+            written = texts(place)
+            for name, text in written.items():
                 _write(directory / name, text, account)
-            if account:
+            if account:  # from here on, whatever is in it may be another thing by the time that we look
                 os.chown(directory, account.pw_uid, account.pw_gid)
-            with _running(directory, account) as process:
-                yield Trial(directory, _wait(process, directory, user))
+            with tempfile.TemporaryFile() as said, _running(directory, account, said) as process:
+                trial = Trial(directory, Console(str(directory), 6432, user), said)
+                _await(process, trial, written[INI])
+                yield trial
     finally:
-        shutil.rmtree(directory)
+        files.remove(directory)
 
 
 @contextmanager
@@ -113,13 +118,15 @@ def _held(directory: Path) -> Iterator[None]:
         os.close(number)
 
 
-def _tidy() -> None:
-    """Remove what a trial that was killed has left, passwords among it."""
+def _tidy(owners: Collection[int]) -> None:
+    """Remove what a trial that was killed has left, passwords among it. What others put there stays."""
     for directory in Path("/tmp").glob(f"{PREFIX}*"):
         with suppress(OSError):
-            if time.time() - directory.stat().st_mtime > PATIENCE:  # a younger one may not be held yet
+            found = directory.lstat()
+            # A younger one may not be held yet
+            if found.st_uid in owners and time.time() - found.st_mtime > PATIENCE:
                 with _held(directory):
-                    shutil.rmtree(directory)
+                    files.remove(directory)
 
 
 def _write(path: Path, text: str, account) -> None:
@@ -130,13 +137,12 @@ def _write(path: Path, text: str, account) -> None:
 
 
 @contextmanager
-def _running(directory: Path, account) -> Iterator[subprocess.Popen]:
+def _running(directory: Path, account, said: BinaryIO) -> Iterator[subprocess.Popen]:
     """pgbouncer, which ends with us, however that may be."""
     who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
     command = ["setpriv", "--pdeathsig", "KILL", PROGRAM, str(directory / INI)]
-    with open(directory / "said", "wb") as said:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
-        process = subprocess.Popen(command, cwd="/", **streams, **who)
+    streams = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(command, cwd="/", **streams, **who)
     try:
         yield process
     finally:
@@ -144,37 +150,36 @@ def _running(directory: Path, account) -> Iterator[subprocess.Popen]:
         process.wait()
 
 
-def _wait(process: subprocess.Popen, directory: Path, user: str) -> Console:
-    console = Console(str(directory), 6432, user)
+def _await(process: subprocess.Popen, trial: Trial, ini: str) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not console.is_up:
+    while not trial.console.is_up:
         if process.poll() is not None or time.monotonic() > deadline:
-            raise BouncerError("pgbouncer does not start on the new configuration: " + _complaints(directory))
+            complaints = _complaints(trial, ini)
+            raise BouncerError(f"pgbouncer does not start on the new configuration: {complaints}")
         time.sleep(0.01)  # there is nothing to wait on: it tells nobody that it is up
-    return console
 
 
-def _complaints(directory: Path) -> str:
+def _complaints(trial: Trial, ini: str) -> str:
     lines = [
         line.split(" ", 4)[-1]
-        for line in _log(directory).splitlines()
+        for line in _log(trial.said).splitlines()
         if re.search("ERROR|FATAL|WARNING", line)
     ]
-    return _named("; ".join(lines[-3:]), directory) or "it said nothing"
+    return _named("; ".join(lines[-3:]), trial.directory / INI, ini) or "it said nothing"
 
 
-def _named(said: str, directory: Path) -> str:
+def _named(said: str, file: Path, ini: str) -> str:
     """A line of files that are gone by the time that somebody reads this is called by its setting."""
-    lines = (directory / INI).read_text().splitlines()
+    lines = ini.splitlines()
     return re.sub(
-        rf"{re.escape(str(directory / INI))}:(\d+)",
+        rf"{re.escape(str(file))}:(\d+)",
         lambda found: f"setting {lines[int(found[1]) - 1].partition(' = ')[0]!r}",
         said,
     )
 
 
-def _log(directory: Path) -> str:
-    return (directory / "said").read_text(errors="replace")
+def _log(said: BinaryIO) -> str:
+    return os.pread(said.fileno(), MOST, 0).decode(errors="replace")
 
 
 def known_settings(user: str) -> list[str]:

@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pgpillar import trial
+from tests.functional.node.conftest import USER as BOUNCER
 from tests.functional.node.conftest import AppNode
 from tests.hostile import intruder
 
@@ -440,3 +442,66 @@ def test_the_folder_of_a_user_that_has_gone_goes_however_that_user_left_it(victi
         assert not victims.folder.exists()
     finally:
         victims.tree["users"] = users
+
+
+# Where everybody may write
+
+
+def as_a_scratch_instance(place):
+    """What looks like something that a trial which was killed has left."""
+    left = place / f"{trial.PREFIX}intruder"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    os.chdir(left)
+    for _ in range(3000):
+        os.mkdir("d")
+        os.chdir("d")
+    os.utime(left, (0, 0))
+
+
+def test_what_looks_like_a_scratch_instance_keeps_no_trial_from_its_work():
+    left = Path("/tmp", f"{trial.PREFIX}intruder")
+    try:
+        assert intruder.do(INTRUDER, as_a_scratch_instance, Path("/tmp"))
+        assert "default_pool_size" in trial.known_settings(BOUNCER)
+        assert left.owner() == INTRUDER  # it is no business of ours
+    finally:
+        subprocess.run(["rm", "-rf", left], check=True)
+
+
+# pgbouncer's own user
+
+
+def leave_links(directory, outside):
+    (directory / "generations").symlink_to(outside)
+    (directory / "live").symlink_to(outside)
+    (directory / ".pgbouncer.ini.new").symlink_to(outside / "kept")
+    (directory / "pgbouncer.ini.before-pgpillar").mkdir()
+
+
+def leave_pipes(directory, outside):
+    for name in ("pgbouncer.ini", "generations", "live", ".live.new"):
+        os.mkfifo(directory / name)
+
+
+def leave_folders(directory, outside):
+    for name in ("pgbouncer.ini", ".pgbouncer.ini.new", "live", ".live.new", "pgbouncer.ini.before-pgpillar"):
+        (directory / name / "inner").mkdir(parents=True)
+
+
+@pytest.mark.parametrize("attack", [leave_links, leave_pipes, leave_folders])
+def test_what_the_user_of_pgbouncer_left_in_its_directory_leads_nowhere(node, shop, attack):
+    """Some packages give the directory to the system user that pgbouncer runs as."""
+    directory, outside = Path(node.paths.pgbouncer), node.root / "outside"
+    for place in (directory, outside):
+        place.mkdir(parents=True)
+    shutil.chown(directory, BOUNCER)
+    (outside / "kept").write_text("of root")
+    assert intruder.do(BOUNCER, attack, directory, outside)
+    node.converge(shop)
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+    assert (outside / "kept").read_text() == "of root"
+    assert (guard(outside), guard(directory)) == ("drwxr-xr-x root", "drwxr-xr-x root")
+    assert node.converge(shop) == {}
+    node.start()
+    assert node.query("select current_user") == [("shop_app",)]
