@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pgpillar.model import Consul, Endpoint, Trouble
+from pgpillar.model import Consul, Endpoint, Trouble, ip_address, port
 
 ROLES = ("primary", "replica")  # the tags of its services
 # The agent is near: nobody stands between, and what does not answer soon answers never
@@ -124,9 +123,9 @@ COMPLAINTS = {
 def _service(entry: Mapping) -> Service:
     node, about = entry["Node"], entry["Service"]
     (role,) = set(ROLES) & set(about["Tags"])
-    address = str(ipaddress.ip_address(about["Address"] or node["Address"]))
+    address = ip_address(about["Address"] or node["Address"])
     passes = all(check["Status"] == "passing" for check in entry["Checks"])
-    return Service(_meta(entry).get("minion", node["Node"]), address, int(about["Port"]), role, passes)
+    return Service(_meta(entry).get("minion", node["Node"]), address, port(about["Port"]), role, passes)
 
 
 def _meta(entry: Mapping) -> Mapping:

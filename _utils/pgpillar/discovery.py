@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from typing import NamedTuple
 
 from pgpillar import consul
-from pgpillar.model import Endpoint, Place, Trouble
+from pgpillar.model import Endpoint, Place, Trouble, ip_address, port
 from pgpillar.node import Node, Pool
+from pgpillar.screen import visible
 
 MINE = "postgresql"  # what servers announce themselves under, followed by the cluster
-SAID = {"host": str, "address": str, "port": (int, str), "in_recovery": bool}
+HOST = r"[\w.:-]{1,253}"  # and no directory of sockets, which anybody on the node could have made
+LONGEST = 40  # characters of what a server says of itself that are shown
 
 
 class Servers(NamedTuple):
@@ -39,8 +42,7 @@ def static(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Se
 def mined(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Servers:
     """As the servers announce it in the Salt mine, each with its role."""
     found = announced(cluster, endpoint.minions, salt)
-    _insist_on_places(cluster, found)
-    said = [_announcement(minion, found[minion]) for minion in sorted(found)]
+    said = _believable(cluster, found)
     _insist_on_one(
         cluster, said, "the Salt mine", ", and take out what it said: salt-run cache.clear_mine tgt=MINION"
     )
@@ -58,22 +60,33 @@ def announced(cluster: str, minions: Iterable[str], salt: Mapping[str, Callable]
     return salt["mine.get"](minions, [asked], "list").get(asked, {})
 
 
-def _insist_on_places(cluster: str, announced: Mapping[str, object]) -> None:
-    strange = sorted(minion for minion, said in announced.items() if not _is_place(said))
-    if strange:
+def _believable(cluster: str, announced: Mapping[str, object]) -> list[Said]:
+    """What each minion said, for it goes into files; one that says what is no place is named."""
+    said = {minion: _announcement(minion, announced[minion]) for minion in sorted(announced)}
+    if strange := [minion for minion, one in said.items() if one is None]:
         raise Trouble(
             f"what {', '.join(strange)} said in the Salt mine as {MINE}.{cluster} is no server's place;"
             " give it pg_server.announce in mine_functions, then mine.update"
         )
+    return list(said.values())
 
 
-def _is_place(said: object) -> bool:
-    return isinstance(said, Mapping) and all(isinstance(said.get(key), kind) for key, kind in SAID.items())
+def _announcement(minion: str, said: object) -> Said | None:
+    try:
+        place = Place(_host(said["host"]), port(said["port"]), ip_address(said["address"]))
+        if not isinstance(said["in_recovery"], bool):
+            return None
+    except (KeyError, TypeError, ValueError):
+        return None
+    asked = said.get("asked")
+    when = visible(asked[:LONGEST]) if isinstance(asked, str) else "an unknown time"
+    return Said(f"{minion} (at {when})", place, said["in_recovery"])
 
 
-def _announcement(minion: str, said: Mapping) -> Said:
-    place = Place(said["host"], said["port"], said["address"])
-    return Said(f"{minion} (at {said.get('asked')})", place, said["in_recovery"])
+def _host(text: object) -> str:
+    if isinstance(text, str) and re.fullmatch(HOST, text):
+        return text
+    raise ValueError("not the name of a host")
 
 
 def consulted(cluster: str, endpoint: Endpoint, salt: Mapping[str, Callable]) -> Servers:

@@ -8,12 +8,14 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from pgpillar.discovery import Servers
-from pgpillar.faults import IN, grouped, not_heard, unheard
+from pgpillar.faults import IN, NONSENSE, grouped, not_heard, unheard
 from pgpillar.model import PRESENT, Endpoint, Place, Secret
 from pgpillar.pillar import PillarError, Reader
 from pgpillar.replication import DATABASE
 from pgpillar.shape import Notes
 from pgpillar.tree import ROOT, TREE
+
+KEYS = {"cluster", "user", "server", "role", "login"}  # of what is told of a login
 
 
 class Login(NamedTuple):
@@ -83,8 +85,22 @@ def _as(endpoint: Endpoint, user: str, password: Secret, database: str, place: P
 # On the master
 
 
+def _is_known(told: object) -> bool:
+    return not told or isinstance(told, str) or (isinstance(told, list) and all(map(_is_login, told)))
+
+
+def _is_login(one: object) -> bool:
+    return (
+        isinstance(one, dict) and one.keys() == KEYS and all(isinstance(said, str) for said in one.values())
+    )
+
+
 def report(minions: Mapping[str, Iterable[str]], answers: Mapping[str, object]) -> dict[str, object]:
-    """All logins, each with the minions ``from`` which it was tried, and what is wrong."""
+    """All logins, each with the minions ``from`` which it was tried, and what is wrong.
+
+    What one minion says in another form hides nothing that the others say.
+    """
+    answers = {minion: told if _is_known(told) else NONSENSE for minion, told in answers.items()}
     rows: dict[tuple, dict] = {}
     for minion, told in sorted(answers.items()):
         for login in told if isinstance(told, list) else ():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -225,6 +227,24 @@ class Cluster:
         """Who gets what a role that goes owns."""
         leaving = (role for role in self.roles.values() if role.state == ABSENT and role.reassign_to)
         return {role.name: role.reassign_to for role in leaving}
+
+
+def ip_address(text: object) -> str:
+    """An IP address in its usual form; a ValueError where it is none.
+
+    It is written into files, and Python takes anything as the zone of a link-local address, line breaks too.
+    """
+    found = ipaddress.ip_address(text if isinstance(text, str) else "")
+    if not re.fullmatch(r"[\w.-]*", getattr(found, "scope_id", None) or "", re.ASCII):
+        raise ValueError("the zone is not the name of an interface")
+    return str(found)
+
+
+def port(number: object) -> int:
+    """The number of a port, also as a text; a ValueError where it is none."""
+    if re.fullmatch(r"[0-9]{1,5}", str(number), re.ASCII) and 0 < int(number) < 2**16:
+        return int(number)
+    raise ValueError("not the number of a port")
 
 
 class Place(NamedTuple):

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from pgpillar import guc, scram
-from pgpillar.model import Secret
+from pgpillar.model import Secret, ip_address
 
 EACH = object()  # in a path, any key
 MAX_NAME = 63  # bytes; PostgreSQL cuts what is longer, without a word
@@ -228,7 +228,7 @@ class Address(Kind):
 
     def read(self, value, path, notes):
         try:
-            return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
+            return ip_address(value)
         except ValueError:
             return self.refuse(value, path, notes, "write for example 192.0.2.10; a name belongs in 'host'")
 
@@ -241,6 +241,7 @@ class Network(Kind):
     def read(self, value, path, notes):
         try:
             network = ipaddress.ip_network(value if isinstance(value, str) else "")
+            ip_address(str(network.network_address))
         except ValueError:
             return self.refuse(value, path, notes, "write for example 192.0.2.0/24, or 192.0.2.10")
         if network.prefixlen == 0:

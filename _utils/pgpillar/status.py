@@ -43,9 +43,22 @@ def of(minions: Mapping[str, Iterable[str]], answers: Mapping[str, object]) -> d
 def _understood(minion: str, said: object) -> object:
     try:
         screen.drawn(Status({minion: ()}, {minion: said}).data(), 80, False)
+        _insist_on_what_is_compared(said)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return NONSENSE
     return said if isinstance(said, (dict, str)) else NONSENSE
+
+
+def _insist_on_what_is_compared(said: object) -> None:
+    """Where a server is, and how far, is compared with what other minions say."""
+    server = said.get("server") if isinstance(said, Mapping) else None
+    if server is None:
+        return
+    addresses = server["addresses"]
+    if not (isinstance(addresses, list) and all(isinstance(one, str) for one in addresses)):
+        raise TypeError("the addresses are not a list of texts")
+    if lsn := server["standing"].get("lsn"):
+        _place(lsn)
 
 
 class Status(NamedTuple):
