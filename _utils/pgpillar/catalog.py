@@ -99,6 +99,30 @@ _ROLES = {
             when s.classid = 'pg_database'::regclass then d.oid = s.objid
             else d.datname = current_database() end
         where s.refclassid = 'pg_authid'::regclass and r.rolname = any (%(leaving)s) group by 1, 2""",
+    # What DROP OWNED cannot reach. In pg_shdepend a thing of the first superuser has no row for its owner.
+    "kept_by": """
+        select r.rolname as role, k.kind, coalesce(d.datname, current_database()) as place
+        from pg_catalog.pg_roles r join pg_catalog.pg_shdepend s
+            on s.refclassid = 'pg_catalog.pg_authid'::regclass and s.refobjid = r.oid
+        left join pg_catalog.pg_database d on d.oid = case
+            when s.classid = 'pg_catalog.pg_database'::regclass then s.objid else s.dbid end
+        cross join lateral (values
+            ('closed', s.dbid <> 0 and not (d.datallowconn and has_database_privilege(d.oid, 'connect'))),
+            ('of superusers', s.deptype = 'o' and s.classid in ({superusers_own})),
+            ('not ours', s.deptype = 'a' and not current_setting('is_superuser')::bool
+                and s.classid not in (
+                    'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_auth_members'::regclass)
+                and not exists (
+                    select from pg_catalog.pg_shdepend o
+                    where (o.dbid, o.classid, o.objid, o.deptype) = (s.dbid, s.classid, s.objid, 'o')
+                    and (pg_has_role(o.refobjid, 'member')
+                         or pg_get_userbyid(o.refobjid) = any (%(roles)s))))
+        ) k (kind, holds)
+        where k.holds and r.rolname = any (%(leaving)s)
+        group by 1, 2, 3
+        union all
+        select rolname, 'superuser', '' from pg_catalog.pg_roles
+        where rolname = any (%(leaving)s) and rolsuper and not current_setting('is_superuser')::bool""",
     # An inactive slot goes with its database
     "in_use_by": """
         select d.datname as database, 'subscription' as kind, s.subname::text as name
@@ -280,6 +304,9 @@ def _ask(connection, queries: Mapping[str, str], arguments: Mapping) -> dict[str
             return json.loads(bytes(cursor.fetchone()[0]).decode(errors=UNREADABLE))
 
 
+_SUPERUSERS_OWN = ("pg_event_trigger", "pg_foreign_data_wrapper")
+
+
 class _Pieces(dict):
     """What the queries have in common, and what depends on the server's version."""
 
@@ -296,7 +323,15 @@ class _Pieces(dict):
             options = "bool_or(a.inherit_option) as inherit, bool_or(a.set_option) as set"
         # From 17 on, a multirange goes with its range
         owned_types = "'d', 'e', 'r'" if version >= 170000 else "'d', 'e', 'r', 'm'"
-        super().__init__(_PIECES, options=options, owned_types=owned_types, is_unknown=is_unknown)
+        # From 16 on, others than superusers may own a subscription
+        superusers_own = [*_SUPERUSERS_OWN, *(["pg_subscription"] if version < 160000 else [])]
+        super().__init__(
+            _PIECES,
+            options=options,
+            owned_types=owned_types,
+            is_unknown=is_unknown,
+            superusers_own=", ".join(f"'pg_catalog.{name}'::regclass" for name in superusers_own),
+        )
 
 
 def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Cluster:
@@ -343,12 +378,6 @@ def _passwords(connection, arguments) -> dict[str, str | None]:
 
 
 def _server(row: Mapping, answers: Mapping) -> Server:
-    dependents = defaultdict(list)
-    for dependent in answers["dependents"]:
-        dependents[dependent["role"]].append((dependent["database"], dependent["owns"]))
-    in_use_by = defaultdict(list)
-    for user in answers["in_use_by"]:
-        in_use_by[user["database"]].append((user["kind"], user["name"]))
     return Server(
         version=row["version"],
         admin=row["admin"],
@@ -357,11 +386,19 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         founder=row["founder"],
         extensions={e["name"]: (e["default_version"], *e["versions"]) for e in answers.get("extensions", ())},
         unknown_settings={row["name"]: tuple(row["known"]) for row in answers.get("unknown_settings", ())},
-        dependents={role: tuple(sorted(places)) for role, places in dependents.items()},
-        in_use_by={database: tuple(sorted(users)) for database, users in in_use_by.items()},
+        dependents=_grouped(answers["dependents"], "role", "database", "owns"),
+        kept_by=_grouped(answers["kept_by"], "role", "kind", "place"),
+        in_use_by=_grouped(answers["in_use_by"], "database", "kind", "name"),
         grantors={(row["role"], row["member"]): tuple(row["grantors"]) for row in answers["memberships"]},
         public_owner="pg_database_owner" if row["version"] >= 150000 else row["builder"],
     )
+
+
+def _grouped(rows: Iterable[Mapping], by: str, *rest: str) -> dict[str, tuple[tuple, ...]]:
+    found = defaultdict(list)
+    for row in rows:
+        found[row[by]].append(tuple(row[key] for key in rest))
+    return {key: tuple(sorted(values)) for key, values in found.items()}
 
 
 _FLAGS = ("superuser", "createdb", "createrole", "replication", "bypassrls")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import starmap
@@ -207,13 +207,13 @@ def _of_the_admin(current: Cluster, wanted: Cluster) -> set[Membership]:
 
 
 def _acted_for(current: Cluster, wanted: Cluster) -> set[str]:
-    roles = set()
+    roles, stuck = set(), impossible_farewells(current, wanted)
     for name, database in wanted.databases.items():
         now = current.databases.get(name)
         if database.state == PRESENT or now:
             roles |= database.creators | {database.owner, *(s.owner for s in database.schemas.values())}
     for name, role in wanted.roles.items():
-        if role.state == ABSENT and name in current.roles:
+        if role.state == ABSENT and name in current.roles and f"role {name!r}" not in stuck:
             roles |= {name, role.reassign_to}
     return roles & set(wanted.roles)
 
@@ -402,7 +402,10 @@ class _Inside:
         excess, missing = self._in_scope(now) - wanted, wanted - now - self._given_at_the_end()
         missing |= self._lost_after_moves()
         lent = _orphaned(excess, now)
-        kept = {one for one in _falling(excess | lent, now) if one.grantee not in self.managed}
+        leaving = frozenset(_absent(self.roles))
+        kept = {
+            one for one in _falling(excess | lent, now, leaving) if one.grantee not in self.managed | leaving
+        }
         excess = self._not_falling(excess) | lent
         too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted | now}
         # What a role passed on goes before the right by which it did
@@ -498,8 +501,8 @@ class _Inside:
         return here and grant.grantee in self.managed and not harmless
 
 
-def _falling(grants: set[Grant], now: set[Grant]) -> set[Grant]:
-    """What may go in the cascade of these grants, and does not rest on one of the owner's as well.
+def _falling(grants: set[Grant], now: set[Grant], leaving: frozenset[str]) -> set[Grant]:
+    """What goes in the cascade of these grants or with a role that is dropped, unless the owner gave it too.
 
     It is enough to keep the first link of a chain: who keeps the right to pass on keeps what it passed on.
     """
@@ -507,8 +510,8 @@ def _falling(grants: set[Grant], now: set[Grant]) -> set[Grant]:
     return {
         one
         for one in now
-        if (one.kind, one.path, one.privilege, one.grantor) in losers
-        and now.isdisjoint(one._replace(grantor=BY_OWNER, grantable=wide) for wide in {one.grantable, True})
+        if one.grantor in leaving or (one.kind, one.path, one.privilege, one.grantor) in losers
+        if now.isdisjoint(one._replace(grantor=BY_OWNER, grantable=wide) for wide in {one.grantable, True})
     }
 
 
@@ -591,26 +594,95 @@ def _farewells(current: Cluster, wanted: Cluster) -> Iterator[Change]:
             yield Change("quarantine database", name, destructive=True)
         if now and database.state == ABSENT and f"database {name!r}" not in stuck:
             yield Change("drop database", name, destructive=True)
-    for name, role in sorted(wanted.roles.items()):
-        if role.state == ABSENT and name in current.roles:
+    for name in _givers_first(current, _absent(wanted.roles)):
+        role = wanted.roles[name]
+        if name in current.roles and f"role {name!r}" not in stuck:
             yield Change("drop role", role, _places(role, current, wanted), destructive=True)
+
+
+def _givers_first(current: Cluster, leaving: list[str]) -> list[str]:
+    """Who was given something by another that leaves can be dropped only after that one."""
+    grants = [one for database in current.databases.values() for one in database.grants]
+    given = {one.grantee for one in grants if one.grantor in leaving and one.grantor != one.grantee}
+    return sorted(leaving, key=lambda name: (name in given, name))
 
 
 def _places(role: Role, current: Cluster, wanted: Cluster) -> tuple[tuple[str, bool], ...]:
     """The databases in which a role has something, and whether it owns there; not in one to be dropped."""
     places = current.server.dependents.get(role.name, ()) if current.server else ()
-    dropped = {name for name, database in wanted.databases.items() if database.state == ABSENT}
+    dropped = _dropped(current, wanted)
     return tuple(place for place in places if place[0] not in dropped)
+
+
+def _dropped(current: Cluster, wanted: Cluster) -> set[str]:
+    """The databases that are gone before a role is dropped."""
+    return {name for name in _absent(wanted.databases) if not [*_keeps_database(name, current)]}
 
 
 def impossible_farewells(current: Cluster, wanted: Cluster) -> dict[str, str]:
     """What the server would not drop, and why. It stays, and keeps nothing else from becoming as asked."""
-    in_use_by = current.server.in_use_by if current.server else {}
-    return {
-        f"database {name!r}": "; ".join(starmap(_in_use, in_use_by[name]))
-        for name, database in sorted(wanted.databases.items())
-        if database.state == ABSENT and name in in_use_by
+    reasons = {
+        **{f"database {name!r}": _keeps_database(name, current) for name in _absent(wanted.databases)},
+        **{f"role {name!r}": _keeps_role(name, current, wanted) for name in _absent(wanted.roles)},
     }
+    found = {where: "; ".join(dict.fromkeys(some)) for where, some in reasons.items()}
+    return {where: why for where, why in found.items() if why}
+
+
+def _absent(things: Mapping) -> list[str]:
+    return sorted(name for name, one in things.items() if one.state == ABSENT)
+
+
+def _keeps_database(name: str, current: Cluster) -> Iterator[str]:
+    if current.server:
+        yield from starmap(_in_use, current.server.in_use_by.get(name, ()))
+
+
+def _keeps_role(name: str, current: Cluster, wanted: Cluster) -> Iterator[str]:
+    if name not in current.roles or current.server is None:
+        return
+    role, dropped, leaving = wanted.roles[name], _dropped(current, wanted), _absent(wanted.roles)
+    yield from impossible_drop(role, current, wanted)
+    for kind, place in current.server.kept_by.get(name, ()):
+        settled = {
+            "closed": place in wanted.databases,  # it is opened, or told of already
+            "of superusers": _has_mighty_heir(role, current, wanted),
+        }
+        if place not in dropped and not settled.get(kind):
+            yield _KEEPERS[kind].format(name=repr(name), place=repr(place))
+    for place, database in sorted(current.databases.items()):
+        if place not in dropped:
+            held = [one for one in sorted(database.grants) if _holds(one, name)]
+            yield from (_given_by_another(one, place) for one in held if one.grantor not in leaving)
+
+
+def _has_mighty_heir(role: Role, current: Cluster, wanted: Cluster) -> bool:
+    heirs = [roles[role.reassign_to] for roles in (wanted.roles, current.roles) if role.reassign_to in roles]
+    return bool(heirs) and "superuser" in heirs[0].attributes
+
+
+_KEEPERS = {
+    "closed": "role {name} has something in database {place}, which the admin cannot connect to; "
+    "allow connections there, or drop it",
+    "of superusers": "role {name} owns what only a superuser can own in database {place}; "
+    "drop that there, or name a superuser in reassign_to",
+    "not ours": "role {name} has rights in database {place} that the admin cannot revoke; "
+    "a superuser can, by DROP OWNED BY there",
+    "superuser": "role {name} is a superuser, and only a superuser can drop it",
+}
+
+
+def _holds(grant: Grant, name: str) -> bool:
+    return grant.grantee == name and grant.grantor not in (BY_OWNER, name)
+
+
+def _given_by_another(grant: Grant, database: str) -> str:
+    """DROP OWNED takes back what the owner gave, and nothing else."""
+    what = ".".join(grant.path) or database
+    return (
+        f"role {grant.grantor!r} gave it {grant.privilege} on {grant.kind} {what} in database {database!r}, "
+        f"and only that role can revoke it; run SET ROLE to it and REVOKE there"
+    )
 
 
 def _in_use(kind: str, name: str) -> str:
@@ -643,8 +715,6 @@ def _refusals(current: Cluster, wanted: Cluster) -> Iterator[str]:
         if current.server and role.state == PRESENT:
             path = f"{'users' if role.login else 'groups'}:{name}"
             yield from _impossible_settings(path, current.roles.get(name), role, current.server)
-        if role.state == ABSENT and name in current.roles:
-            yield from impossible_drop(role, current, wanted)
 
 
 def _impossible_database(

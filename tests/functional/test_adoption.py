@@ -9,7 +9,7 @@ from psycopg2.extras import LogicalReplicationConnection
 
 from devtools import postgres
 from devtools.postgres import wait_for
-from pgpillar import connect, dump, observe, strangers, text
+from pgpillar import connect, dump, execute, observe, strangers, text
 from pgpillar.plan import PlanError
 from tests.functional.conftest import wipe
 from tests.functional.minions import restarted
@@ -570,13 +570,34 @@ def test_a_role_that_granted_memberships_is_dropped(every_cluster):
     assert not is_there(every_cluster)
 
 
+def is_stuck(cluster, why, *, users, **declared):
+    """Foreseen, the role stays with all it has, and everything else becomes as asked."""
+    tree = {**declared, "users": {**users, "bob": {}}}
+    declaration = cluster.declared(**tree)
+    with connect.gateway(declaration.endpoint) as gateway:
+        foreseen = execute.preview(gateway, declaration.cluster, None)
+    before = rights_of(cluster)
+    outcome = cluster.attempt(**tree)
+    assert outcome.failures == foreseen.failures
+    assert outcome.failures.keys() == {"role 'ann'"}
+    assert outcome.failures["role 'ann'"].startswith(why)
+    assert text.tree(outcome.changes)["roles"] == {"bob": ["create user", "set password"]}
+    assert is_there(cluster)
+    assert rights_of(cluster) == before
+
+
+def rights_of(cluster):
+    return cluster.query(
+        "select dbid, classid, objid, deptype from pg_shdepend where refobjid = 'ann'::regrole"
+        " order by dbid, classid, objid, deptype"
+    )
+
+
 def test_a_role_that_owns_something_is_refused_until_it_has_an_heir(staff):
     staff.query("create table hers (); alter table hers owner to ann", dbname="shop")
     staff.query("create schema hers authorization ann", dbname="wiki")
-    with pytest.raises(
-        PlanError, match="'ann' still owns objects in 'shop', 'wiki'; name who gets them in reassign_to"
-    ):
-        staff.attempt(**BOTH, users=GONE)
+    why = "role 'ann' still owns objects in 'shop', 'wiki'; name who gets them in reassign_to"
+    is_stuck(staff, why, **BOTH, users=GONE)
     assert is_there(staff)
     assert staff.settle(**BOTH, users=HEIR)["roles"] == {"ann": ["drop, what it owns goes to shop"]}
     assert not is_there(staff)
@@ -590,8 +611,7 @@ def test_a_role_that_owns_something_is_refused_until_it_has_an_heir(staff):
 
 def test_a_role_that_owns_a_database_is_refused_until_it_has_an_heir(staff):
     staff.query("create database hers owner ann")
-    with pytest.raises(PlanError, match="'ann' still owns objects in 'hers'"):
-        staff.attempt(**BOTH, users=GONE)
+    is_stuck(staff, "role 'ann' still owns objects in 'hers'", **BOTH, users=GONE)
     staff.settle(**BOTH, users=HEIR)
     owner = staff.query("select datdba::regrole::text from pg_database where datname = 'hers'")
     assert owner == [("shop",)]
@@ -610,14 +630,91 @@ def test_a_group_that_goes_takes_its_memberships_along(staff):
     assert is_there(staff)
 
 
+def test_a_role_with_something_in_a_closed_database_of_others_is_refused(staff):
+    staff.query("create database theirs")
+    staff.query("create table t (); grant select on t to ann", dbname="theirs")
+    staff.query("create table t (); grant select on t to ann", dbname="shop")
+    staff.query("alter database theirs allow_connections false")
+    why = "role 'ann' has something in database 'theirs', which the admin cannot connect to; allow"
+    is_stuck(staff, why, **{"databases": {"wiki": "shop"}}, users=GONE)
+
+
+GIVEN = {
+    "SELECT on table public.t": "select on t",
+    "USAGE on schema public": "usage on schema public",
+    "TEMPORARY on database wiki": "temporary on database wiki",
+}
+
+
+@pytest.mark.parametrize("right", GIVEN)
+def test_a_role_with_a_right_that_an_undeclared_role_gave_it_is_refused(every_cluster, right):
+    every_cluster.converge(**BOTH, users=["shop", "ann"])
+    given = GIVEN[right]
+    every_cluster.query(
+        f"create role ghost; create table t (); grant usage on schema public to ghost;"
+        f"grant {given} to ghost with grant option; set role ghost; grant {given} to ann",
+        dbname="wiki",
+    )
+    why = f"role 'ghost' gave it {right} in database 'wiki', and only that role can revoke it; run SET ROLE"
+    is_stuck(every_cluster, why, **BOTH, users=GONE)
+    every_cluster.query(f"set role ghost; revoke {given} from ann", dbname="wiki")
+    every_cluster.settle(**BOTH, users=GONE)
+    assert not is_there(every_cluster)
+
+
+OF_SUPERUSERS = """
+alter role ann superuser;
+create function watch() returns event_trigger language plpgsql as 'begin end';
+create event trigger watch on sql_drop execute function watch();
+alter event trigger watch disable;
+alter event trigger watch owner to ann;
+alter role ann nosuperuser;
+"""
+
+
+def test_a_role_that_owns_what_only_a_superuser_can_is_refused(staff):
+    staff.query(OF_SUPERUSERS, dbname="postgres")
+    why = "role 'ann' owns what only a superuser can own in database 'postgres'; drop that there, or name"
+    is_stuck(staff, why, **BOTH, users=HEIR)
+    staff.query("drop event trigger watch; drop function watch()", dbname="postgres")
+    staff.settle(**BOTH, users=HEIR)
+    assert not is_there(staff)
+
+
+@pytest.mark.parametrize("every_server", [15, 16, 18], indirect=True)
+def test_a_hosted_admin_refuses_to_drop_whose_rights_it_cannot_revoke(every_hosted):
+    every_hosted.converge(**BOTH, users=["shop", "ann"])
+    every_hosted.query("create table hidden (); grant select on hidden to ann", dbname="defaultdb")
+    why = "role 'ann' has rights in database 'defaultdb' that the admin cannot revoke; a superuser can"
+    is_stuck(every_hosted, why, **BOTH, users=GONE)
+    every_hosted.query("drop owned by ann", dbname="defaultdb")
+    every_hosted.settle(**BOTH, users=GONE)
+    every_hosted.query("drop table hidden", dbname="defaultdb")
+
+
+@pytest.mark.parametrize("every_server", [15, 18], indirect=True)
+def test_a_hosted_admin_refuses_to_drop_a_superuser(every_hosted):
+    every_hosted.converge(**BOTH, users=["shop", "ann"])
+    every_hosted.query("alter role ann superuser")
+    is_stuck(every_hosted, "role 'ann' is a superuser, and only", **BOTH, users=GONE)
+
+
+def test_an_undeclared_role_keeps_what_a_role_that_is_dropped_gave_it(every_cluster):
+    every_cluster.converge(**WALT)
+    every_cluster.query(PASSED_ON, **AT_SHOP)
+    before = every_cluster.query(EFFECTIVE, **AT_SHOP)
+    gone = {"databases": {"shop": {"owner": "shop"}}}
+    gone["users"] = {"shop": {}, "app": {"state": "absent"}, "walt": {"state": "absent"}}
+    every_cluster.settle(**gone)
+    assert every_cluster.query(EFFECTIVE, **AT_SHOP) == before
+
+
 def test_a_role_with_rights_in_a_quarantined_database_is_refused(staff):
     staff.query("create table t (); grant select on t to ann", dbname="wiki")
     declared = {"shop": "shop", "wiki": {"state": "quarantined"}}
     staff.converge(databases=declared, users=["shop", "ann"])
-    with pytest.raises(
-        PlanError, match="'ann' has rights in the quarantined database 'wiki'; drop or reopen that"
-    ):
-        staff.attempt(databases=declared, users=GONE)
+    why = "role 'ann' has rights in the quarantined database 'wiki'; drop or reopen that"
+    is_stuck(staff, why, databases=declared, users=GONE)
 
 
 def test_what_went_may_come_back(staff):

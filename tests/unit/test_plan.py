@@ -6,7 +6,7 @@ import pytest
 import worlds
 
 from pgpillar import sql, text
-from pgpillar.plan import PlanError, plan
+from pgpillar.plan import PlanError, impossible_farewells, plan
 from tests import golden
 
 
@@ -37,6 +37,9 @@ def outcome(current, wanted):
         changes = plan(current, wanted)
     except PlanError as error:
         return {"refused": error.refusals}
+    stuck = impossible_farewells(current, wanted)
+    if stuck:
+        return {"stuck": stuck, **({"changes": text.tree(changes)} if changes else {})}
     version = current.server.version if current.server else sql.NOW
     sent = [f"{change.database or '-'}: {line}" for change in changes for line in sql.texts(change, version)]
     return {"changes": text.tree(changes), "sql": sent} if changes else "nothing"
