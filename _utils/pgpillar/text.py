@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pgpillar import guc
 from pgpillar.kinds import KINDS
-from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, DefaultGrant, Grant, Role
+from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, DefaultGrant, Grant, Object, Role
 from pgpillar.plan import Change, DefaultRights, Rights, destructive
 
 NAMES_SHOWN = 3
@@ -93,9 +93,43 @@ _POWERS = {
 }
 
 
-def _merged(lines: dict[str, list[str]]) -> list[str]:
-    """What is given to many, or taken from many, takes one line."""
-    return [head + ", ".join(who) for head, who in lines.items()]
+class _Handover(NamedTuple):
+    """What the lines have in common that say of several things that they change their owner alike."""
+
+    kind: str
+    schema: str
+    owner: str
+    heir: str
+
+
+def _merged(lines: dict[str | _Handover, list]) -> list[str]:
+    """What is given to many, or taken from many, takes one line, and so do things that change hands alike."""
+    return [_joined(head, what) for head, what in lines.items()]
+
+
+def _joined(head: str | _Handover, what: list) -> str:
+    return head + ", ".join(what) if isinstance(head, str) else _handed_over(head, what)
+
+
+def _handed_over(alike: _Handover, paths: list[tuple[str, ...]]) -> str:
+    """A single thing with its schema in its name, several with their schema once."""
+    told = thing(alike.kind, paths[0]) if len(paths) == 1 else _several(alike.kind, alike.schema, paths)
+    return f"{told} owner: {alike.owner} → {alike.heir}"
+
+
+def _several(kind: str, schema: str, paths: list[tuple[str, ...]]) -> str:
+    where = "" if kind in KINDS else f" in schema {schema}"
+    return f"{_plural(kind)} {_first([_named(kind, path) for path in paths])}{where}"
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
+
+
+def _plural(kind: str) -> str:
+    ending = {"y": "ies", "s": "ses"}.get(kind[-1])
+    return kind[:-1] + ending if ending else kind + "s"
 
 
 def inventory(cluster: Cluster) -> dict[str, dict]:
@@ -172,11 +206,12 @@ def place(change: Change) -> tuple[str, str]:
 
 
 def line(change: Change) -> str:
-    return "".join(_parts(change))
+    head, what = _parts(change)
+    return _joined(head, [what])
 
 
-def _parts(change: Change) -> tuple[str, str]:
-    """What is done, and to whom it is granted or from whom it is revoked."""
+def _parts(change: Change) -> tuple[str | _Handover, str | tuple[str, ...]]:
+    """What is done, and what may stand together: the roles that rights are for, the things of one owner."""
     written = _LINES[change.kind](change)
     return (written, "") if isinstance(written, str) else written
 
@@ -232,9 +267,7 @@ def _on(rights: Rights) -> str:
     schema, names = rights.paths[0][0], [_named(rights.kind, path) for path in rights.paths if path[1:]]
     if not names:
         return f"all {rights.kind}s in schema {schema}"
-    shown = ", ".join(names[:NAMES_SHOWN])
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"{rights.kind}{'s' if len(names) > 1 else ''} {shown}{more} in schema {schema}"
+    return f"{rights.kind}{'s' if len(names) > 1 else ''} {_first(names)} in schema {schema}"
 
 
 def _named(kind: str, path: tuple[str, ...]) -> str:
@@ -272,6 +305,11 @@ def _default(action: str, to: str):
     return write
 
 
+def _own_object(change: Change) -> tuple[_Handover, tuple[str, ...]]:
+    one: Object = change.object
+    return _Handover(one.kind, one.path[0], one.owner, change.detail), one.path
+
+
 def _drop_role(change: Change) -> str:
     heir = change.object.reassign_to
     return "drop" + (f", what it owns goes to {heir}" if heir else "")
@@ -301,9 +339,7 @@ _LINES = {
     ),
     "update extension": lambda change: f"extension {change.object} " + _move("version")(change),
     "move extension": lambda change: f"extension {change.object} " + _move("schema")(change),
-    "own object": lambda change: (
-        f"{thing(change.object.kind, change.object.path)} owner: {change.object.owner} → {change.detail}"
-    ),
+    "own object": _own_object,
     "revoke": _revoke,
     "keep": _keep,
     "grant": _grant,

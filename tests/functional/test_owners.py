@@ -253,7 +253,7 @@ def test_a_new_owner_gets_what_the_old_one_gave_up(either):
     either.query(GIVEN_UP, user="shop", **AT_SHOP)
     either.query("grant insert on t to boss", user="shop", **AT_SHOP)
     lines = either.settle(**shop_of("boss", access={"gus": "read"}))["databases"]["shop"]
-    assert "table public.t owner: shop → boss" in lines
+    assert "tables t, v in schema public owner: shop → boss" in lines
     for statement in ("insert into t default values", "select from t", "select from v", "call p(1)"):
         either.query(statement, user="boss", **AT_SHOP)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from psycopg2.sql import SQL, Identifier, Literal
 
 from pgpillar import plan, scram, sql, text
-from pgpillar.model import BY_OWNER, Role, Secret
+from pgpillar.model import BY_OWNER, Object, Role, Secret
 from pgpillar.plan import Change, DefaultRights, Rights
 
 KINDS = {
@@ -120,6 +120,31 @@ def test_many_objects_are_counted():
     assert (
         text.line(Change("grant", rights)) == "grant SELECT on tables a, b, c and 2 more in schema app to ana"
     )
+
+
+def handed(kind, *paths, owner="ana"):
+    return [Change("own object", Object(kind, path, owner), "ben", database="shop") for path in paths]
+
+
+def test_things_that_change_hands_alike_take_one_line():
+    many = [("app", f"t{number}") for number in range(3255)]
+    changes = [
+        *handed("table", *many),
+        *handed("table", ("app", "other"), owner="eve"),
+        *handed("table", ("other", "t"), ("other", "u")),
+        *handed("routine", ("app", "f", ""), ("app", "f", "integer")),
+        *handed("operator class", ("app", "app.a USING btree"), ("app", "app.b USING btree")),
+        *handed("text search dictionary", ("app", "app.a"), ("app", "app.b")),
+    ]
+    assert text.tree(changes)["databases"]["shop"] == [
+        "tables t0, t1, t2 and 3,252 more in schema app owner: ana → ben",
+        "table app.other owner: eve → ben",
+        "tables t, u in schema other owner: ana → ben",
+        "routines f(), f(integer) in schema app owner: ana → ben",
+        "operator classes app.a USING btree, app.b USING btree owner: ana → ben",
+        "text search dictionaries app.a, app.b owner: ana → ben",
+    ]
+    assert text.line(changes[0]) == "table app.t0 owner: ana → ben"
 
 
 @pytest.mark.parametrize(
