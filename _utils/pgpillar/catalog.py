@@ -390,6 +390,11 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         kept_by=_grouped(answers["kept_by"], "role", "kind", "place"),
         in_use_by=_grouped(answers["in_use_by"], "database", "kind", "name"),
         grantors={(row["role"], row["member"]): tuple(row["grantors"]) for row in answers["memberships"]},
+        acts_for=frozenset(
+            join["role"]
+            for join in answers["memberships"]
+            if join["member"] == row["admin"] and join["inherit"] and join["set"]
+        ),
         public_owner="pg_database_owner" if row["version"] >= 150000 else row["builder"],
     )
 

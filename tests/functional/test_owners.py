@@ -171,6 +171,30 @@ def test_who_writes_keeps_its_large_objects(cluster):
     cluster.query("select lo_unlink(1)", user="gus", **AT_SHOP)
 
 
+def test_a_readers_large_object_does_not_stop_a_hosted_admin(hosted):
+    declared = shop_of("shop", access={"boss": "read"})
+    hosted.converge(**declared)
+    hosted.query("select lo_create(2)", user="boss", **AT_SHOP)
+    assert hosted.converge(**declared) == {}
+
+
+def test_a_subscription_moves_where_any_role_may_own_it(cluster):
+    cluster.converge(**shop_of("shop"))
+    script = """alter role shop superuser;
+        create subscription sub connection 'host=nowhere' publication p
+            with (connect = false, slot_name = none, enabled = false);
+        alter subscription sub owner to shop; alter role shop nosuperuser"""
+    for statement in script.split(";"):
+        cluster.query(statement, **AT_SHOP)
+    try:
+        outcome = cluster.attempt(**shop_of("boss"))
+        owner = cluster.query("select subowner::regrole::text from pg_subscription", **AT_SHOP)
+    finally:
+        cluster.query("drop subscription sub", **AT_SHOP)
+    assert owner == [("boss" if is_from(16, cluster) else "shop",)]
+    assert bool(outcome.failures) == (not is_from(16, cluster))
+
+
 STUCK = {
     "extension citext": "create extension citext",
     "event trigger watch": """
