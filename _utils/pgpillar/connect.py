@@ -85,6 +85,7 @@ class Gateway:
         self.endpoint, self.ca, self.application = endpoint, ca, application
         self.version = 0  # of the server, unknown before the first connection
         self.superuser = False
+        self.backends: set[int] = set()  # of all connections that were opened here
 
     def parameters(self, database: str | None = None, **settings: str) -> dict[str, object]:
         """How libpq reaches the cluster as its admin, with these settings; no password among it."""
@@ -136,9 +137,12 @@ class Gateway:
 
     def open_to_read(self, database: str):
         """A connection that writes nothing and, where the admin can prevent it, fires no trigger at login."""
-        quiet = self.superuser and self.version >= _EVENT_TRIGGERS_SINCE
-        triggers = {"event_triggers": "off"} if quiet else {}
-        return self.open(database, default_transaction_read_only="on", **triggers)
+        return self.open(database, default_transaction_read_only="on", **self.without_event_triggers())
+
+    def without_event_triggers(self) -> dict[str, str]:
+        """The setting that keeps a login from firing triggers, where the admin can prevent it."""
+        can = self.superuser and self.version >= _EVENT_TRIGGERS_SINCE
+        return {"event_triggers": "off"} if can else {}
 
     def open_as(self, user: str, password: Secret, database: str, role: str):
         """A connection as another user, which acts as ``role`` from the start."""
@@ -211,7 +215,9 @@ class Gateway:
     def _connect(self, parameters: dict, password: Secret | None):
         # An empty password would make libpq look for one elsewhere
         secret = {"password": password.reveal()} if password else {}
-        return psycopg2.connect(**parameters, **secret)
+        connection = psycopg2.connect(**parameters, **secret)
+        self.backends.add(connection.info.backend_pid)
+        return connection
 
     def system_user(self) -> str | None:
         """Peer authentication looks at who connects: root steps down to the user that the role maps to."""

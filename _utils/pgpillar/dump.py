@@ -96,8 +96,21 @@ def _dump(program: str, gateway: Gateway, name: str, out) -> None:
             command, stdout=out, stderr=subprocess.PIPE, env=_environment(), check=False, **_account(gateway)
         )
     if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason was given"]
-        raise ClusterError(f"nothing was dropped: pg_dump of {name!r} failed: {reason[-1]}")
+        why = _cause(done.stderr.decode(errors="replace"))
+        raise ClusterError(f"nothing was dropped: pg_dump of {name!r} failed: {why}")
+
+
+# What pg_dump says first, and what the server said to it; the rest is its queries and hints
+_CAUSE = re.compile(
+    r"^(?:pg_dump: (?:detail|error): )?Error message from server: (.+)$"
+    r"|^pg_dump: error: (?!query was|The command was)(.+)$",
+    re.M,
+)
+
+
+def _cause(said: str) -> str:
+    found = ["".join(parts).strip().rstrip(".") for parts in _CAUSE.findall(said)]
+    return ": ".join(found[:2]) or said.strip().partition("\n")[0] or "no reason was given"
 
 
 def _environment() -> dict[str, str]:
@@ -105,11 +118,9 @@ def _environment() -> dict[str, str]:
 
 
 def _conninfo(gateway: Gateway, name: str, passfile: str) -> str:
-    parameters = {
-        **gateway.parameters(name),
-        "passfile": passfile,
-        "options": "-c lock_timeout=0 -c statement_timeout=0",
-    }
+    """What the owner set on the database does not count, and no trigger of its fires at pg_dump's login."""
+    patient = {"lock_timeout": "0", "statement_timeout": "0", **gateway.without_event_triggers()}
+    parameters = {**gateway.parameters(name, **patient), "passfile": passfile}
     return " ".join(f"{key}='{_escaped(value)}'" for key, value in parameters.items() if value != "")
 
 

@@ -509,20 +509,27 @@ class _Run:
     def _holders(self, database: str | None) -> str:
         """Who has held locks for longer than we waited. Our own session may have failed, so another asks."""
         with closing(self.gateway.open()) as connection, connection.cursor() as cursor:
-            cursor.execute(_HOLDERS, [database, self.gateway.endpoint.lock_timeout])
-            found = [f"backend {pid} of {user!r} ({name}, {state})" for pid, user, name, state in cursor]
+            ours = [*self.gateway.backends]
+            cursor.execute(_HOLDERS, [database, ours, self.gateway.endpoint.lock_timeout])
+            found = [_holder(*row) for row in cursor]
         return f"; it may be {' or '.join(found)}" if found else ""
 
 
 # A backend that has written, or has a lock on a table of this database or on one that all databases share
 _HOLDERS = """
-    select distinct a.pid, a.usename, coalesce(nullif(a.application_name, ''), 'unnamed'),
-           coalesce(a.state, 'what it does is hidden')
+    select distinct a.pid, a.usename, a.datname, coalesce(nullif(a.application_name, ''), 'unnamed'),
+           coalesce(a.state, 'what it does is hidden'),
+           to_char(a.xact_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
     from pg_stat_activity a join pg_locks l on l.pid = a.pid and l.granted
     left join pg_database d on d.datname = %s
     where (l.locktype = 'transactionid' or l.locktype = 'relation' and l.database in (0, d.oid))
-      and a.pid <> pg_backend_pid()
+      and a.pid <> all (%s)
       and coalesce(a.xact_start < now() - make_interval(secs => %s), true)"""
+
+
+def _holder(pid: int, user: str, database: str, application: str, state: str, since: str | None) -> str:
+    doing = f"{state}, in a transaction since {since}" if since else state
+    return f"backend {pid} of {user!r} in database {database!r} ({application}, {doing})"
 
 
 def _set_writable(connection) -> None:

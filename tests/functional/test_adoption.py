@@ -378,10 +378,45 @@ def test_a_dump_that_fails_drops_nothing_and_leaves_no_half_of_one(closed):
     closed.query("alter database shop allow_connections false")
     (closed.server.data / file).unlink()
     (failure,) = closed.attempt(**closing_down("absent")).failures.values()
-    assert "nothing was dropped: pg_dump of 'shop' failed" in failure
+    assert "nothing was dropped: pg_dump of 'shop' failed: " in failure
+    assert "could not open file" in failure
+    assert "COPY" not in failure
     assert exists(closed)
     assert refuses_connections(closed)
     assert dumps(closed) == []
+
+
+ATTACKS = {
+    "role": "shop",
+    "search_path": "public",
+    "row_security": "on",
+    "statement_timeout": "1ms",
+    "lock_timeout": "1ms",
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "serializable",
+    "DateStyle": "German",
+    "quote_all_identifiers": "on",
+    "transaction_timeout": "1ms",
+}
+
+
+@pytest.mark.first_and_last_major
+def test_what_the_owner_set_on_its_database_does_not_spoil_the_dump(closed, clients, default_major):
+    since_17 = {"transaction_timeout"} if default_major < 17 else set()
+    with by_hand(closed):
+        closed.query(
+            "create table hidden as select 'tea' as what; alter table hidden enable row level security;"
+            "alter table hidden force row level security; alter table hidden owner to shop;"
+            "create table of_the_admin as select 'tea' as what, generate_series(1, 50000) as id",
+            **AT_SHOP,
+        )
+        for name in ATTACKS.keys() - since_17:
+            closed.query(f"alter database shop set {name} to {ATTACKS[name]!r}")
+    closed.settle(**closing_down("absent"))
+    (written,) = dumps(closed)
+    restore(closed.server, written, clients, strictly=not int(clients.parent.name) >= 17 > default_major)
+    for table, rows in {"hidden": 1, "of_the_admin": 50000, "orders": 1}.items():
+        assert closed.query(f"select count(*) from {table}", dbname="restored") == [(rows,)]
 
 
 def refuses_connections(cluster):

@@ -1,5 +1,7 @@
 """Days on which the server answers, and something on it stands in the way."""
 
+import re
+
 import pytest
 
 from devtools.postgres import wait_for
@@ -87,6 +89,26 @@ def test_somebody_holds_a_table_whose_grants_must_change(day, hasty, session):
     assert day.heals().changes == {
         "databases": {"shop": ["grant SELECT on table orders in schema public to analyst"]}
     }
+
+
+def test_whoever_holds_the_lock_is_named_and_nobody_of_ours(day, hasty, session):
+    day.declare()
+    day.heals()
+    hasty.query("create table orders ()", user="shop", dbname="shop")
+    hasty.query("revoke select on orders from analyst", dbname="shop")
+    somebody = session("shop", autocommit=False)
+    somebody.run("set application_name = 'night batch'")
+    somebody.run("lock table orders in access share mode; grant select on orders to pg_monitor")
+    backend = somebody.session.info.backend_pid
+    failed = day.fails("database 'shop': grant SELECT on table orders")
+    (suspects,) = re.findall(r"it may be (.*)", failed.comment)
+    assert re.fullmatch(
+        rf"backend {backend} of 'postgres' in database 'shop' \(night batch, idle in transaction,"
+        r" in a transaction since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\)",
+        suspects,
+    )
+    somebody.session.rollback()
+    day.heals()
 
 
 def test_somebody_holds_a_table_whose_owner_must_change(day, hasty, session):
