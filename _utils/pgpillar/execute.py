@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -576,7 +577,7 @@ def _lets_in(change: Change) -> bool:
 def _in_order(done: list[Change], foretold: list[Change]) -> list[Change]:
     """What was done, in the order in which it was foretold; then what nobody could foretell."""
     order = {text.line(change): place for place, change in enumerate(foretold)}
-    return sorted(done, key=lambda change: order.get(text.line(change), len(order)))
+    return sorted(_whole_again(done), key=lambda change: order.get(text.line(change), len(order)))
 
 
 # Steps: changes that touch few objects each
@@ -634,6 +635,29 @@ def _try(cursor, statement: Composable) -> None:
 
 # There is no LOCK for routines. This changes nothing, and locks.
 _LOCK_ROUTINE = "ALTER ROUTINE {} NO DEPENDS ON EXTENSION plpgsql"
+
+
+def _whole_again(changes: list[Change]) -> list[Change]:
+    """The changes with their parts put together, as they were planned."""
+    together = defaultdict(list)
+    for change in changes:
+        together[_aim(change)].append(change)
+    return [_joined(parts) if parts[1:] else parts[0] for parts in together.values()]
+
+
+def _aim(change: Change) -> object:
+    """What the parts of one change have in common, and no other change has."""
+    rights = change.object
+    if not isinstance(rights, Rights):
+        return id(change)
+    whole = rights.paths[0][: 2 if rights.kind == "column" else 1]
+    return change.kind, change.database, rights._replace(paths=(whole,))
+
+
+def _joined(parts: list[Change]) -> Change:
+    rights = parts[0].object
+    paths = {path for part in parts for path in part.object.paths}
+    return replace(parts[0], object=rights._replace(paths=tuple(sorted(paths))))
 
 
 def _tables(rights: Rights) -> set[tuple[str, str]]:

@@ -470,3 +470,17 @@ def test_access_may_stand_with_the_role(cluster):
     cluster.query("create table news.items (what text)", user="shop", dbname="shop")
     cluster.query("insert into news.items values ('tea')", user="nina", dbname="shop")
     assert cluster.query("select what from news.items", user="ann", dbname="shop") == [("tea",)]
+
+
+def test_many_objects_are_shown_in_the_same_words_before_and_after(cluster):
+    """They are changed in steps, which is no matter of what changes."""
+    cluster.converge(databases={"shop": "shop"}, users=["shop", "ann"])
+    tables = "do $$ begin for n in 1..230 loop execute format('create table t%s ()', n); end loop; end $$"
+    cluster.query(tables, dbname="shop", user="shop")
+    changed = cluster.settle(
+        databases={"shop": {"owner": "shop", "access": {"ann": "read"}}}, users=["shop", "ann"]
+    )
+    assert (
+        "grant SELECT on tables t1, t10, t100 and 227 more in schema public to ann"
+        in changed["databases"]["shop"]
+    )
