@@ -211,7 +211,7 @@ _INSIDE = {
             select 'type', 'pg_catalog.pg_type'::regclass, oid, typnamespace, array[typname], typowner,
                    null, null
             from pg_catalog.pg_type where oid >= 16384 and (
-                typtype in ({owned_types})
+                typtype in ({owned_types}) or typtype = 'b' and typelem = 0
                 or exists (select from pg_catalog.pg_class c where c.oid = typrelid and c.relkind = 'c'))
         ) t join pg_catalog.pg_namespace n on n.oid = t.schema
         left join aclexplode(t.acl) a on a.grantee <> t.owner or t.kind = 'schema'

@@ -145,6 +145,22 @@ def test_what_the_superuser_made_goes_to_who_adopts_its_database(cluster):
         cluster.query(statement, user="shop", **AT_SHOP)
 
 
+A_BASE_TYPE = """
+create type weight;
+create function weight_in(cstring) returns weight immutable strict language internal as 'int4in';
+create function weight_out(weight) returns cstring immutable strict language internal as 'int4out';
+create type weight (input = weight_in, output = weight_out, internallength = 4, passedbyvalue);
+"""
+
+
+def test_a_base_type_goes_with_its_database(cluster):
+    cluster.query("create database shop")
+    cluster.query(A_BASE_TYPE, **AT_SHOP)
+    lines = cluster.settle(**shop_of("shop"))["databases"]["shop"]
+    assert "type public.weight owner: postgres → shop" in lines
+    cluster.query("drop type weight cascade", user="shop", **AT_SHOP)
+
+
 ATTACKS = [
     'drop collation app."Odd, (one" cascade',
     "drop server far cascade",
