@@ -12,6 +12,7 @@ BENCH ?= full
 DEBIAN ?= 13
 HOSTS ?=
 EXAMPLES ?= 300
+NOT_THESE := --ignore tests/hosts --ignore tests/schemas
 # timelib is left out: it must be compiled, and Salt needs it only to read dates in words.
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make pins' ../build/pins/bin/pip-compile --quiet --upgrade --strip-extras \
   --no-emit-index-url --no-emit-find-links --annotation-style line --unsafe-package timelib
@@ -45,21 +46,26 @@ box:  ## build the box that the hosts are made from; DEBIAN=12 for another
 	@$(PYTHON) -m devtools.box $(DEBIAN)
 
 .PHONY: test
-test:  ## every test but those on hosts; PYTEST_ARGS="-k name" to choose
+test:  ## every test but those on hosts and of fetched schemas; PYTEST_ARGS="-k name" to choose
 	@$(SET_UP) test
-	@$(VENV)/python -m pytest tests -p devtools.could_not_run --ignore tests/hosts $(PYTEST_ARGS)
+	@$(VENV)/python -m pytest tests -p devtools.could_not_run $(NOT_THESE) $(PYTEST_ARGS)
 
 .PHONY: fuzz
 fuzz:  ## the tests whose examples hypothesis draws, with new ones and more; EXAMPLES=1000, SEED=7 to draw the same
 	@$(SET_UP) test
 	@seed=$${SEED:-$$RANDOM}; echo "make fuzz SEED=$$seed EXAMPLES=$(EXAMPLES)  # draws these again"; \
-	  EXAMPLES=$(EXAMPLES) $(VENV)/python -m pytest tests -p devtools.could_not_run --ignore tests/hosts \
+	  EXAMPLES=$(EXAMPLES) $(VENV)/python -m pytest tests -p devtools.could_not_run $(NOT_THESE) \
 	  -m hypothesis --hypothesis-seed=$$seed $(PYTEST_ARGS)
 
 .PHONY: test-hosts
 test-hosts:  ## the tests on hosts: brings them up, and ends them (as root)
 	@$(SET_UP) dev
 	@$(VENV)/python -m pytest tests/hosts -p devtools.could_not_run $(PYTEST_ARGS)
+
+.PHONY: test-schemas
+test-schemas:  ## converge PostgreSQL's regression database and the schemas of applications, which are fetched first
+	@$(SET_UP) schemas
+	@$(VENV)/python -m pytest tests/schemas -p devtools.could_not_run $(PYTEST_ARGS)
 
 LINTS := lint-python lint-format lint-states lint-yaml lint-workflow lint-examples lint-names
 .PHONY: lint $(LINTS)

@@ -45,10 +45,16 @@ def fetched(debian, package):
 
 def _download(suite, package, private):
     """Have apt bring the package with all that it needs, as if nothing were installed here."""
+    run(*apt(suite, private), "install", "--download-only", "--no-install-recommends", package)
+
+
+def apt(suite, private, kinds=("deb",)):
+    """Return an apt-get that knows the suite alone, and keeps all that it has in ``private``."""
     (private / "status").touch()
     for name in ("lists/partial", "cache/archives/partial"):
         (private / name).mkdir(parents=True)
-    (private / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_mirror()} {suite} main\n")
+    sources = [f"{kind} [signed-by={KEYRING}] {_mirror()} {suite} main\n" for kind in kinds]
+    (private / "sources.list").write_text("".join(sources))
     own = {
         "Dir::Etc::SourceList": private / "sources.list",
         "Dir::Etc::SourceParts": "/dev/null",
@@ -57,15 +63,15 @@ def _download(suite, package, private):
         "Dir::Cache": private / "cache",
         "APT::Sandbox::User": "root",
     }
-    apt = ["apt-get", "-q", "-y", *(f"--option={name}={value}" for name, value in own.items())]
-    _run(*apt, "update")
-    _run(*apt, "install", "--download-only", "--no-install-recommends", package)
+    command = ["apt-get", "-q", "-y", *(f"--option={name}={value}" for name, value in own.items())]
+    run(*command, "update")
+    return command
 
 
 def _mirror():
     """Where this machine's own apt finds Debian."""
     if not box.debian_mirrors():
-        _run("apt-get", "-q", "update")
+        run("apt-get", "-q", "update")
     if not (mirrors := box.debian_mirrors()):
         raise Failed("this machine's apt knows no mirror of Debian")
     return mirrors[0]
@@ -76,7 +82,7 @@ def _install(package, private, place):
     built = private / "built"
     built.mkdir(mode=0o755)
     for archive in (private / "cache/archives").glob("*.deb"):
-        _run("dpkg", "--extract", archive, built / "root")
+        run("dpkg", "--extract", archive, built / "root")
     (loader,) = (path for path in built.glob("root/**/ld-linux-*.so.*") if not path.is_symlink())
     for path in PACKAGES[package]:
         _write_program(path, built, place, loader.relative_to(built))
@@ -103,9 +109,10 @@ def _write_program(path, built, place, loader):
     script.chmod(0o755)
 
 
-def _run(*command):
+def run(*command, **options):
+    """Run a program of Debian's; a failure is told by its last line."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, **options, capture_output=True, text=True)
     except FileNotFoundError:
         raise Failed(f"there is no {command[0]} here, which fetches programs of Debian's") from None
     if done.returncode:

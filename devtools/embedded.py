@@ -86,14 +86,17 @@ def open_to_all(directory):
 
 
 def _download(versions, into):
-    command = [*_npm(into), "pack", "--silent", "--cache", into / "npm-cache", "--pack-destination", into]
-    # Node.js trusts a list of its own, apt and pip the system's.
+    command = [*npm(into), "pack", "--silent", "--cache", into / "npm-cache", "--pack-destination", into]
+    _run([*command, *(f"{PACKAGE}@{version}" for version in versions)], cwd=into, env=npm_environment(into))
+
+
+def npm_environment(private):
+    """Return the environment of npm. Node.js trusts a list of its own, apt and pip the system's."""
     trust = {"NODE_EXTRA_CA_CERTS": str(SYSTEM_CAS)} if SYSTEM_CAS.exists() else {}
-    environment = {**trust, **os.environ, "TMPDIR": str(into)}
-    _run([*command, *(f"{PACKAGE}@{version}" for version in versions)], cwd=into, env=environment)
+    return {**trust, **os.environ, "TMPDIR": str(private)}
 
 
-def _npm(private):
+def npm(private):
     """Return the command that runs npm: the machine's own, else one that pip brings into ``private``."""
     if installed := shutil.which("npm"):
         return [installed]

@@ -1,6 +1,6 @@
 """Make this machine ready for a target of the Makefile: missing Debian packages first, then ``.venv``.
 
-    python3 devtools/set_up.py run | dev | demo | test | hosts
+    python3 devtools/set_up.py run | dev | demo | test | hosts | schemas
 
 Needs nothing but Debian's own python3. When everything is in place it says nothing and does nothing.
 """
@@ -43,6 +43,11 @@ PACKAGES = {
     "python3-venv": Package("to build .venv", lambda: importlib.util.find_spec("ensurepip")),
     "postgresql": Package("for a private server", lambda: glob.glob("/usr/lib/postgresql/*/bin/initdb")),
     "pgbouncer": Package("for a private pooler", lambda: glob.glob("/usr/sbin/pgbouncer")),
+    "postgresql-postgis": Package(
+        "for schemas with places", lambda: glob.glob("/usr/share/postgresql/*/extension/postgis.control")
+    ),
+    "gcc": Package("for the modules of PostgreSQL's tests", lambda: shutil.which("gcc")),
+    "libc6-dev": Package("to compile them", lambda: glob.glob("/usr/include/stdio.h")),
     "gnupg": Package("to encrypt passwords", lambda: shutil.which("gpg")),
     "vagrant": Package("to bring up hosts", lambda: shutil.which("vagrant")),
     "vagrant-lxc": Package("to have Vagrant use containers", VAGRANT_LXC.exists),
@@ -54,6 +59,7 @@ PACKAGES = {
     "debootstrap": Package("to make their box", lambda: glob.glob("/usr/sbin/debootstrap")),
 }
 HOSTS = ("vagrant", "vagrant-lxc", "lxc", "dnsmasq-base", "iptables", "iproute2", "sudo", "debootstrap")
+SCHEMAS = ("postgresql", "postgresql-postgis", "gcc", "libc6-dev")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ LEVELS = {
     "demo": Level(("runtime.txt",), ("postgresql", "pgbouncer")),
     "test": Level(("runtime.txt", "cli.txt", "dev.txt"), ("postgresql", "pgbouncer", "gnupg")),
     "hosts": Level(("runtime.txt",), HOSTS),
+    "schemas": Level(("runtime.txt", "cli.txt", "dev.txt"), SCHEMAS),
 }
 
 COMMAND = f"""#!{VENV}/bin/python -I
