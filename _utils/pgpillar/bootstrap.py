@@ -116,9 +116,22 @@ def remove_login(gateway: Gateway) -> None:
         connection.autocommit = True
         cursor.execute(_SESSIONS, [BOOTSTRAP_LOGIN])
         cursor.execute(_PLACES, [BOOTSTRAP_LOGIN])
-        for database, owner in cursor.fetchall():
-            _disown(gateway, database, owner)
-        cursor.execute(SQL("DROP ROLE IF EXISTS {}").format(_LOGIN))
+        try:
+            for database, owner in cursor.fetchall():
+                _disown(gateway, database, owner)
+            cursor.execute(SQL("DROP ROLE IF EXISTS {}").format(_LOGIN))
+        except (ClusterError, psycopg2.Error):
+            _put_aside(cursor)
+
+
+def _put_aside(cursor) -> None:
+    """The owner of any database can grant the login a right there and close the database to the admin.
+
+    The role then stays under another name, without a login, and ``unmanaged`` lists it.
+    """
+    aside = Identifier(f"{BOOTSTRAP_LOGIN}_{secrets.token_hex(4)}")
+    cursor.execute(SQL("ALTER ROLE {} NOLOGIN").format(_LOGIN))
+    cursor.execute(SQL("ALTER ROLE {} RENAME TO {}").format(_LOGIN, aside))
 
 
 _SESSIONS = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = %s"
