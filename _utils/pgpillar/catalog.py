@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -29,7 +30,7 @@ from pgpillar.model import (
 )
 
 # Shared catalogs hold names and settings in the encoding of whichever database they were written from
-UNREADABLE = "backslashreplace"
+_UNREADABLE = re.compile("[\udc80-\udcff]")  # what "surrogateescape" makes of a byte that is no UTF-8
 
 
 class Scope(NamedTuple):
@@ -301,7 +302,13 @@ def _ask(connection, queries: Mapping[str, str], arguments: Mapping) -> dict[str
             return cursor.fetchone()[0]
         except UnicodeDecodeError:
             cursor.execute(f"select textsend({question}::text)", arguments)
-            return json.loads(bytes(cursor.fetchone()[0]).decode(errors=UNREADABLE))
+            return json.loads(_readable(bytes(cursor.fetchone()[0])))
+
+
+def _readable(raw: bytes) -> str:
+    """JSON, in whose texts each byte that is no UTF-8 is written as \\xNN."""
+    text = raw.decode(errors="surrogateescape")
+    return _UNREADABLE.sub(lambda found: f"\\\\x{ord(found[0]) - 0xDC00:02x}", text)
 
 
 _SUPERUSERS_OWN = ("pg_event_trigger", "pg_foreign_data_wrapper")

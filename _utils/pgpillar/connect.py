@@ -8,6 +8,7 @@ import platform
 import pwd
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -47,6 +48,9 @@ _NEUTRAL = {
 }
 _NEUTRAL_SINCE = {"idle_session_timeout": ("0", 140000), "transaction_timeout": ("0", 170000)}
 _EVENT_TRIGGERS_SINCE = 170000  # from then on a login can fire them, and a superuser can turn them off
+
+_FULL = "too many clients|remaining connection slots"
+_FOR_A_SLOT = 5  # seconds
 
 
 class ClusterError(Trouble):
@@ -128,12 +132,23 @@ class Gateway:
         """A connection as the admin, with these settings beside the usual ones."""
         try:
             with effective_user(self.system_user()):
-                connection = self._connect(self.parameters(database, **settings), self.endpoint.password)
+                connection = self._connect_in_turn(self.parameters(database, **settings))
         except psycopg2.OperationalError as error:
             raise ClusterError(self.explained(error)) from None
         if not self.version:
             self._learn_from(connection)
         return connection
+
+    def _connect_in_turn(self, parameters: dict):
+        """On a full server the slots that are reserved for superusers serve one database after another."""
+        until = time.monotonic() + _FOR_A_SLOT
+        while True:
+            try:
+                return self._connect(parameters, self.endpoint.password)
+            except psycopg2.OperationalError as error:
+                if not re.search(_FULL, str(error)) or time.monotonic() > until:
+                    raise
+            time.sleep(0.1)
 
     def open_to_read(self, database: str):
         """A connection that writes nothing and, where the admin can prevent it, fires no trigger at login."""
