@@ -224,7 +224,7 @@ _INSIDE = {
     "others": """
         select n.kind, array[coalesce(n.nspname, ''), n.identity] as path, pg_get_userbyid(n.owner) as owner
         from pg_catalog.pg_database b, lateral (
-            select i.type as kind, i.schema as nspname, i.identity, s.refobjid as owner
+            select i.type as kind, (parse_ident(i.schema))[1] as nspname, i.identity, s.refobjid as owner
             from (
                 select classid, objid, refobjid from pg_catalog.pg_shdepend
                 where dbid = (select oid from pg_catalog.pg_database where datname = current_database())

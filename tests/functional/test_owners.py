@@ -120,6 +120,14 @@ def test_a_demoted_owner_owns_nothing_of_any_kind(cluster):
     assert cluster.query(LEFT, **AT_SHOP) == []
 
 
+def test_a_demoted_owner_owns_nothing_in_a_schema_whose_name_wants_quotes(cluster):
+    schemas = {'Odd "s': {}}
+    cluster.converge(**shop_of("shop", schemas=schemas))
+    cluster.query('create collation "Odd ""s".words from "C"', user="shop", **AT_SHOP)
+    cluster.settle(**shop_of("boss", schemas=schemas, access={"shop": "read"}))
+    assert cluster.query(LEFT, **AT_SHOP) == []
+
+
 def test_a_hosted_admin_moves_what_a_demoted_owner_owns(hosted):
     hosted.converge(**shop_of("shop", schemas={"app": {}}))
     hosted.query("drop schema app; create foreign data wrapper none", **AT_SHOP)
