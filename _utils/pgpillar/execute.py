@@ -19,7 +19,7 @@ from psycopg2.sql import SQL, Composable, Identifier
 from pgpillar import bootstrap, catalog, dump, extension, observe, run_lock, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import PRESENT, Cluster, Database, Membership, Role, Secret
-from pgpillar.plan import Change, Rights, database_changes, impossible_farewells, plan, refused_inside
+from pgpillar.plan import STEP, Change, Rights, database_changes, impossible_farewells, plan, refused_inside
 
 ROUNDS = 3  # a template may leave what only a second look shows
 ATTEMPTS = 50  # at what somebody else changes at the same time
@@ -581,8 +581,6 @@ def _in_order(done: list[Change], foretold: list[Change]) -> list[Change]:
 
 
 # Steps: changes that touch few objects each
-
-STEP = 100  # objects
 
 
 def _steps(changes: list[Change]) -> list[list[Change]]:

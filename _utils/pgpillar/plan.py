@@ -32,6 +32,8 @@ from pgpillar.model import (
     Trouble,
 )
 
+STEP = 100  # how many objects one transaction may touch, so that nobody waits long for their locks
+
 
 class PlanError(Trouble):
     """What is asked cannot be reached from here; ``refusals`` says why, a sentence each."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pgpillar import guc
 from pgpillar.kinds import KINDS
 from pgpillar.model import BY_OWNER, EVERYWHERE, PUBLIC, Cluster, Database, DefaultGrant, Grant, Object, Role
-from pgpillar.plan import Change, DefaultRights, Rights, destructive
+from pgpillar.plan import STEP, Change, DefaultRights, Rights, destructive
 
 NAMES_SHOWN = 3
 
@@ -114,7 +114,8 @@ def _joined(head: str | _Handover, what: list) -> str:
 def _handed_over(alike: _Handover, paths: list[tuple[str, ...]]) -> str:
     """A single thing with its schema in its name, several with their schema once."""
     told = thing(alike.kind, paths[0]) if len(paths) == 1 else _several(alike.kind, alike.schema, paths)
-    return f"{told} owner: {alike.owner} → {alike.heir}"
+    steps = f", in {-(-len(paths) // STEP)} steps" if len(paths) > STEP else ""
+    return f"{told} owner: {alike.owner} → {alike.heir}{steps}"
 
 
 def _several(kind: str, schema: str, paths: list[tuple[str, ...]]) -> str:
