@@ -1,5 +1,86 @@
-"""What the attackers' tests share with other tests of real servers."""
+"""Servers for attacks: one of each major version, wiped before each test."""
 
-# Of app nodes
-from tests.functional.conftest import cluster, default_major, server, servers  # noqa: F401
+import contextlib
+import threading
+
+import pytest
+
+from devtools import debian, postgres
+from pgpillar import connect, dump
+from tests.functional.conftest import Cluster, cluster, default_major, make_hosted, server, servers  # noqa: F401
 from tests.functional.node.conftest import make_node, node, pgbouncer, shop  # noqa: F401
+from tests.hostile.scene import Scene, wipe
+
+MAJORS = (13, 15, 16, 17, 18)
+HOSTED = (15, 18)
+PATIENCE = 120  # seconds after which pgpillar's sessions are ended, so that a test fails and does not hang
+SETTINGS = {"max_prepared_transactions": 2, "max_connections": 50}
+
+
+def pytest_generate_tests(metafunc):
+    """Every attack meets each major version, and a hosted admin by the rules of 15 and those of 16 on."""
+    if "scene" in metafunc.fixturenames:
+        only = metafunc.config.getoption("--major")
+        first = getattr(metafunc.function, "first_major", 0)
+        admins = getattr(metafunc.function, "admins", ("superuser", "hosted"))
+        cases = [
+            (major, admin)
+            for major in ([only] if only else MAJORS)
+            for admin in admins
+            if major >= first and (admin == "superuser" or only and major >= 15 or major in HOSTED)
+        ]
+        metafunc.parametrize(
+            "scene", cases, indirect=True, ids=[f"{major}-{admin}" for major, admin in cases]
+        )
+
+
+@pytest.fixture(scope="session")
+def hostile_servers():
+    """Running servers by major version, each started when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+        running = {}
+
+        def get(major):
+            if major not in running:
+                running[major] = stack.enter_context(postgres.temporary(major, SETTINGS))
+            return running[major]
+
+        yield get
+
+
+@pytest.fixture
+def scene(request, hostile_servers):
+    """A cluster with bystanders and an attacker, administered by a superuser or by a hosted admin."""
+    major, admin = request.param
+    running = hostile_servers(major)
+    wipe(running)
+    seen = make_hosted(running) if admin == "hosted" else Cluster(running)
+    with _patience(running):
+        yield Scene(seen, major)
+
+
+@pytest.fixture
+def dumper(scene, monkeypatch, tmp_path):
+    """A directory for dumps, and a pg_dump that is as new as the server."""
+    scene.cluster.endpoint["dumps"] = str(tmp_path)
+    with contextlib.suppress(connect.ClusterError):
+        return dump.program_for(scene.major)
+    programs = debian.fetched("14", "postgresql-client-18")
+    monkeypatch.setattr(dump, "PROGRAMS", f"{programs}{dump.PROGRAMS}")
+    return dump.program_for(scene.major)
+
+
+@contextlib.contextmanager
+def _patience(running):
+    timer = threading.Timer(PATIENCE, _end_pgpillar, [running])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _end_pgpillar(running):
+    running.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'pgpillar%'"
+    )
