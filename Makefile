@@ -67,6 +67,11 @@ test-schemas:  ## converge PostgreSQL's regression database and the schemas of a
 	@$(SET_UP) schemas
 	@$(VENV)/python -m pytest tests/schemas -p devtools.could_not_run $(PYTEST_ARGS)
 
+.PHONY: test-hostile
+test-hostile:  ## every attack on every PostgreSQL, as a superuser and as a hosted admin; make test runs some
+	@$(SET_UP) test
+	@$(VENV)/python -m pytest tests/hostile -p devtools.could_not_run --every-major $(PYTEST_ARGS)
+
 LINTS := lint-python lint-format lint-states lint-yaml lint-workflow lint-examples lint-names
 .PHONY: lint $(LINTS)
 lint: venv  ## ruff, salt-lint, yamllint, zizmor, and the checks of CLI examples and of names

@@ -15,6 +15,9 @@ def pytest_addoption(parser):
         "--major", type=int, default=None, help="the PostgreSQL to test on, where a test does not choose"
     )
     parser.addoption(
+        "--every-major", action="store_true", help="run each attack of tests/hostile on each PostgreSQL"
+    )
+    parser.addoption(
         "--pgbouncer",
         choices=debian.SUITES,
         default=None,

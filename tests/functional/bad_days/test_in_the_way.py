@@ -199,3 +199,11 @@ def test_a_statement_that_takes_too_long(day, hasty, session):
     hasty.endpoint.update(statement_timeout=600)
     day.declare()
     day.heals()
+
+
+def test_a_server_that_ends_idle_sessions(day, server):
+    """While a script runs, all other connections of the run are idle for longer than the server allows."""
+    script = day.minion.script("slow.sql", "select pg_sleep_for('1 s'); create table kept ()")
+    day.declare(databases={"shop": {**day.tree["databases"]["shop"], "bootstrap": script}, "wiki": "shop"})
+    with restarted(server, idle_session_timeout="300ms"):
+        day.heals()
