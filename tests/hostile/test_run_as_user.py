@@ -77,6 +77,7 @@ class Victims:
         self.assert_the_other_is_well()
         state = self.apply()
         assert (state["result"], state["changes"]) == (True, {})
+        assert not [name for name in os.listxattr(self.folder) if "acl" in name]
         assert {path.name: guard(path) for path in self.folder.iterdir()} == dict.fromkeys(
             FILES, f"-r-------- {INTRUDER}"
         )
