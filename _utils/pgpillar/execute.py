@@ -354,7 +354,7 @@ class _Run:
 
     def _settle(self, connection, name: str, done: list[Change]) -> None:
         """Many objects in steps, so that nobody waits for long; what is left in one transaction."""
-        steps = _steps(self._left(connection, name))
+        steps = _steps(self._left(connection, name), self.current.server.superuser)
         for step in steps[:-1] if len(steps) > 1 else []:
             done += self._retried(partial(self._step, connection, step))
         done += self._retried(partial(self._whole, connection, name))
@@ -583,7 +583,19 @@ def _in_order(done: list[Change], foretold: list[Change]) -> list[Change]:
 # Steps: changes that touch few objects each
 
 
-def _steps(changes: list[Change]) -> list[list[Change]]:
+def _steps(changes: list[Change], superuser: bool) -> list[list[Change]]:
+    """Objects follow the owner of their database or schema, so they go first: a run that is cut is finished.
+
+    An admin that is no superuser can give them only to who may create there already: all in one step.
+    """
+    if any(change.kind in ("own database", "own schema") for change in changes):
+        if not superuser:
+            return [changes]
+        changes = sorted(changes, key=lambda change: change.kind != "own object")
+    return _of_few_objects(changes)
+
+
+def _of_few_objects(changes: list[Change]) -> list[list[Change]]:
     steps, touched = [[]], 0
     for part in (part for change in changes for part in _parts(change, STEP)):
         size = _size(part)

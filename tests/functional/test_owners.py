@@ -1,8 +1,11 @@
 """Who owns what in a database once pillar has said who is its owner, whatever the owner before left there."""
 
+from contextlib import closing
+
 import pytest
 from psycopg2 import errors
 
+from tests.functional.conftest import Cluster
 from tests.functional.test_adoption import reported
 
 
@@ -167,6 +170,38 @@ def test_a_base_type_goes_with_its_database(cluster):
     lines = cluster.settle(**shop_of("shop"))["databases"]["shop"]
     assert "type public.weight owner: postgres → shop" in lines
     cluster.query("drop type weight cascade", user="shop", **AT_SHOP)
+
+
+# What is too much for one transaction
+
+MANY = "do $$ begin for n in 100..329 loop execute format('create table t%s ()', n); end loop; end $$"
+OF_SHOP = "select relname from pg_class where relowner = 'shop'::regrole"
+
+
+def heir(either):
+    """The shop with many tables, and then another owner of it, without the one before in pillar."""
+    either.converge(**SHOP)
+    either.query(MANY, user="shop", **AT_SHOP)
+    return {"databases": {"shop": "boss"}, "users": ["boss"]}
+
+
+SHOP = {"databases": {"shop": "shop"}, "users": ["shop"]}
+
+
+def test_many_objects_follow_to_a_new_owner(either):
+    either.settle(**heir(either))
+    assert either.query(OF_SHOP, **AT_SHOP) == []
+
+
+def test_a_change_of_owner_that_was_cut_is_finished_by_the_next_run(server):
+    cluster = Cluster(server, lock_timeout=1)
+    declared = heir(cluster)
+    with closing(server.connect(**AT_SHOP)) as session, session.cursor() as cursor:
+        cursor.execute("lock table t250 in access share mode")
+        assert cluster.attempt(**declared).failures
+        assert cluster.query(OF_SHOP, **AT_SHOP) != []
+    cluster.settle(**declared)
+    assert cluster.query(OF_SHOP, **AT_SHOP) == []
 
 
 ATTACKS = [
