@@ -42,7 +42,9 @@ OUT_OF_SALT = {
 }
 
 
-@pytest.mark.parametrize("way", ["../pillar/roles.yaml", "shop/../../pillar/roles.yaml"])
+@pytest.mark.parametrize(
+    "way", ["../pillar/roles.yaml", "shop/../../pillar/roles.yaml", "../conf/master/prod.conf"]
+)
 def test_a_script_above_salt(right, way):
     assert bootstrapping(right, f"salt://{way}") == OUT_OF_SALT
 
