@@ -82,7 +82,7 @@ class Authors:
         return next((one for one in self.speakers.get(name, ()) if not _have_one_author(file, one)), None)
 
     def owns(self, file: File, name: Name) -> bool:
-        return any(_have_one_author(file, one) for one in self.speakers.get(name, ()) if not one.privileged)
+        return any(_have_one_author(file, one) for one in self.speakers.get(name, ()))
 
     @cached_property
     def reserved(self) -> set[Name]:

@@ -62,3 +62,13 @@ def test_the_one_form_of_the_one_form_is_itself(name, value):
     except ValueError:
         return
     assert guc.canonical(*once) == once
+
+
+@pytest.mark.parametrize("name", ["log_statement", "Session_Preload_Libraries", "pgaudit.log"])
+def test_what_takes_a_superuser_is_not_everybodys(name):
+    assert not guc.is_everybodys(name)
+
+
+@pytest.mark.parametrize("name", ["search_path", "TimeZone", "work_mem"])
+def test_what_any_role_sets_is_everybodys(name):
+    assert guc.is_everybodys(name)
