@@ -213,6 +213,7 @@ class _Run:
             new_passwords = self._made_by_role(cursor, quiet)
             undone = set(changes).difference(made, new_passwords)
             self._note_what_is_left([change for change in self._roles_left() if change not in undone])
+            self._insist_on_the_lock(cursor)
         done = [change for change in changes if change not in undone]
         self.outcome.changes.extend(done)  # they are kept, whatever the logins say
         self._note_what_is_left(self._passwords_left(new_passwords))
