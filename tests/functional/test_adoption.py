@@ -419,6 +419,26 @@ def test_what_the_owner_set_on_its_database_does_not_spoil_the_dump(closed, clie
         assert closed.query(f"select count(*) from {table}", dbname="restored") == [(rows,)]
 
 
+def test_rows_that_a_hosted_admin_may_not_see_are_not_dropped(hosted, clients, tmp_path):
+    """Forced row level security holds for whoever is in the owner, too."""
+    hosted.endpoint["dumps"] = str(tmp_path)
+    hosted.converge(**SHOP)
+    hosted.query(
+        "create table hidden as select 'tea' as what; alter table hidden enable row level security;"
+        "alter table hidden force row level security",
+        user="shop",
+        **AT_SHOP,
+    )
+    hosted.query("alter database shop set role to shop", user="shop", **AT_SHOP)
+    hosted.query("alter database shop set row_security to on", user="shop", **AT_SHOP)
+    hosted.converge(**closing_down("quarantined"))
+    (failure,) = hosted.attempt(**closing_down("absent")).failures.values()
+    assert "nothing was dropped: pg_dump of 'shop' failed: " in failure
+    assert 'query would be affected by row-level security policy for table "hidden"' in failure
+    assert exists(hosted)
+    assert dumps(hosted) == []
+
+
 def refuses_connections(cluster):
     return cluster.query("select datallowconn from pg_database where datname = 'shop'") == [(False,)]
 
