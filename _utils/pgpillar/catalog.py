@@ -481,6 +481,15 @@ def _arguments(wanted: Database | None) -> dict[str, list[str] | None]:
     return {"schemas": _array(schemas), "writers": _array(writers)}
 
 
+def event_triggers(connection) -> tuple[EventTrigger, ...]:
+    """Those of the connection's database that run functions of other roles."""
+    return _event_triggers(_ask(connection, {"event_triggers": _INSIDE["event_triggers"]}, {}))
+
+
+def _event_triggers(answers: Mapping) -> tuple[EventTrigger, ...]:
+    return tuple(EventTrigger(**row) for row in answers["event_triggers"])
+
+
 def _inside(wanted: Database | None) -> dict[str, str]:
     if wanted is None:
         return {**_INSIDE, "rights": undeclared.in_a_database()}
@@ -507,7 +516,7 @@ def _filled(database: Database, answers: Mapping) -> Database:
         given_up=frozenset(given_up),
         beyond=frozenset(map(_right, answers.get("rights", ()))),
         default_grants=frozenset(map(_default_grant, answers["default_grants"])),
-        event_triggers=tuple(EventTrigger(**row) for row in answers["event_triggers"]),
+        event_triggers=_event_triggers(answers),
         objects=(*(one for one in things if one.kind not in ("schema", "column")), *others),
     )
 

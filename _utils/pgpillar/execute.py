@@ -19,7 +19,16 @@ from psycopg2.sql import SQL, Composable, Identifier
 from pgpillar import bootstrap, catalog, dump, extension, observe, run_lock, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import PRESENT, Cluster, Database, Membership, Role, Secret
-from pgpillar.plan import STEP, Change, Rights, database_changes, impossible_farewells, plan, refused_inside
+from pgpillar.plan import (
+    STEP,
+    Change,
+    Rights,
+    database_changes,
+    impossible_farewells,
+    plan,
+    refused_inside,
+    would_fire,
+)
 
 ROUNDS = 3  # a template may leave what only a second look shows
 ATTEMPTS = 50  # at what somebody else changes at the same time
@@ -470,9 +479,16 @@ class _Run:
 
     def _disown(self, change: Change) -> None:
         for database, _ in change.detail:
+            self._insist_that_nothing_fires(database)
             with closing(self.gateway.open(database)) as connection, self._transaction(connection) as cursor:
                 for statement in sql.disown(change.object.name, change.object.reassign_to):
                     cursor.execute(statement)
+
+    def _insist_that_nothing_fires(self, database: str) -> None:
+        """Pillar may not name the database, so that no plan has looked into it."""
+        with closing(self.gateway.open_to_read(database)) as connection:
+            for trigger in catalog.event_triggers(connection):
+                raise _Failed(f"in database {database!r}, {would_fire(trigger)}")
 
     # One statement
 

@@ -23,6 +23,7 @@ from pgpillar.model import (
     Cluster,
     Database,
     DefaultGrant,
+    EventTrigger,
     Grant,
     Membership,
     Object,
@@ -266,6 +267,15 @@ def fresh(database: Database, server: Server | None) -> Database:
     )
 
 
+def would_fire(trigger: EventTrigger) -> str:
+    """Why nothing is changed where an event trigger runs a function of another role."""
+    return (
+        f"event trigger {trigger.name!r} runs {trigger.function} of {trigger.owner!r} with the "
+        "rights of whoever changes the database, here the admin's; give the function to a superuser, "
+        "or disable the trigger"
+    )
+
+
 class _Inside:
     """The comparison of one database with what is wanted of it."""
 
@@ -380,11 +390,7 @@ class _Inside:
     def refusals(self) -> Iterator[str]:
         """Functions of others that would run as the admin, and owners that nobody can replace."""
         for trigger in self.now.event_triggers:
-            yield (
-                f"event trigger {trigger.name!r} runs {trigger.function} of {trigger.owner!r} with the "
-                "rights of whoever changes the database, here the admin's; give the function to a superuser, "
-                "or disable the trigger"
-            )
+            yield would_fire(trigger)
         for one in sorted(self.stuck):
             if one.owner in self.roles and not self._is_mighty(one.owner):
                 yield (
