@@ -1,0 +1,256 @@
+"""A converged server against a reference that knows nothing of pgpillar.
+
+Three declared states follow one another, with hands at work in between; after each convergence all that
+``has_*_privilege()`` and ``pg_has_role()`` affirm is compared with what the declared state means. The cases
+are drawn by hypothesis: the same few in every run, or as many new ones as EXAMPLES says in the environment.
+CASE=7 runs the case of that number alone.
+"""
+
+import difflib
+import os
+import pprint
+from collections import Counter
+from functools import partial
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg2.sql import SQL, Identifier
+
+from devtools import postgres
+from pgpillar import text
+from pgpillar.pillar import PillarError
+from tests.functional.conftest import Cluster, clean, make_hosted, servers, usual_major, wipe  # noqa: F401
+from tests.functional.test_round_trips import drawn
+from tests.hostile import hands, pillars, reference, snapshot
+
+CLASSES = frozenset(os.environ.get("CLASSES", " ".join(hands.CLASSES)).split())
+ACTS = 12
+SUPERUSER, HOSTED = "superuser", "hosted"
+
+
+def pytest_generate_tests(metafunc):
+    chosen = metafunc.config.getoption("--major")
+    majors = [chosen] if chosen else sorted({postgres.majors()[0], usual_major(), postgres.majors()[-1]})
+    ways = [
+        (major, way) for major in majors for way in (SUPERUSER, HOSTED) if way == SUPERUSER or major >= 15
+    ]
+    if "administered" in metafunc.fixturenames:
+        ids = [f"{major}-{way}" for major, way in ways]
+        metafunc.parametrize("administered", ways, indirect=True, ids=ids)
+
+
+@pytest.fixture(scope="module")
+def administered(request, servers):  # noqa: F811
+    """Makes clean clusters of a major version, administered in one of two ways; says in the end how many."""
+    major, way = request.param
+    counted = Counter()
+    with clean(servers(major)) as server:
+
+        def make():
+            wipe(server)
+            counted["cases"] += 1
+            return make_hosted(server) if way == HOSTED else Cluster(server)
+
+        yield make, counted
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        seed = request.config.getoption("--hypothesis-seed") or "none"
+        said = ", ".join(f"{number} {what}" for what, number in counted.items())
+        print(f"\nPostgreSQL {major}, {way}, seed {seed}: {said}")
+
+
+@drawn
+@given(st.integers(0, 2**32 - 1))
+def test_effective_rights_are_what_pillar_means(administered, number):
+    make, counted = administered
+    case(make, counted, int(os.environ.get("CASE", number)))
+
+
+def case(make, counted, number):
+    """One case, which its number says all of."""
+    print(f"== CASE={number}")
+    random, cluster = Random(number), make()
+    for name in hands.STRANGERS:
+        make_stranger(cluster, name)
+    work = hands.Hands(random, CLASSES)
+    for tree in pillars.states(random, pillars.world(random), 3, partial(accepted, cluster)):
+        before = look(cluster)
+        if hindered(cluster, tree, before):
+            before = look(cluster)
+        settle(cluster, tree)
+        counted["convergences"] += 1
+        counted["rights"] += compare(cluster, reference.Pillar(tree), before)
+        drift(cluster, reference.Pillar(tree), work)
+
+
+def accepted(cluster, tree) -> bool:
+    try:
+        return bool(cluster.declared(**tree))
+    except PillarError:
+        return False
+
+
+def make_stranger(cluster, name):
+    admin = cluster.admin["user"]
+    statement = SQL("set session authorization {}; create role {}; reset session authorization")
+    cluster.query(statement.format(Identifier(admin), Identifier(name)))
+
+
+def look(cluster) -> dict[str, snapshot.Snapshot]:
+    """Every database by name."""
+    return {name: snapshot.of_database(cluster.server, name) for name in databases(cluster)}
+
+
+def databases(cluster) -> list[str]:
+    rows = cluster.query("select datname from pg_database where datallowconn and not datistemplate")
+    return [name for (name,) in rows]
+
+
+def hindered(cluster, tree, before) -> bool:
+    """Whether a role owned what nobody else can be given: that is told, and here done by hand then."""
+    pillar = reference.Pillar(tree)
+    stuck = {name: reference.stuck(pillar, one) for name, one in before.items()}
+    stuck = {name: things for name, things in stuck.items() if things}
+    if stuck:
+        failures = cluster.attempt(**tree).failures
+        assert {f"database {name!r}" for name in stuck} <= set(failures), (stuck, failures)
+        for name, things in stuck.items():
+            for thing in things:
+                assert thing.name in failures[f"database {name!r}"], (thing, failures)
+                cluster.query(SQL("drop extension {} cascade").format(Identifier(thing.name)), dbname=name)
+    return bool(stuck)
+
+
+def settle(cluster, tree):
+    print("== converge", tree)
+    foretold = cluster.preview(**tree)
+    outcome = cluster.attempt(**tree)
+    assert not outcome.failures, outcome.failures
+    changed = text.tree(outcome.changes)
+    assert changed == foretold, f"not as foretold:\n{_apart(foretold, changed)}"
+    again = cluster.converge(**tree)
+    assert again == {}, f"a second run finds something to do: {again}"
+
+
+def _apart(foretold, changed):
+    lines = (pprint.pformat(one, width=200).splitlines() for one in (foretold, changed))
+    return "\n".join(line for line in difflib.ndiff(*lines) if line[0] in "+-")
+
+
+def drift(cluster, pillar, work):
+    """In each database, what people do there."""
+    roles = tuple(sorted({*pillar.roles, *hands.STRANGERS}))
+    # An admin that is no superuser has no say in what a stranger owns, and fails that database
+    owners = roles if cluster.admin["user"] == cluster.server.superuser else tuple(sorted(pillar.roles))
+    for name in sorted(pillar.databases):
+        schemas = tuple(sorted({*pillar.schemas(name), "elsewhere"}))
+        place = hands.Place(cluster.server, cluster.admin["user"], name, schemas, roles, owners)
+        work.work(place, ACTS)
+
+
+# Comparing
+
+
+def compare(cluster, pillar, before):
+    """Raise where anything is not as the reference has it; return how many effective rights there were."""
+    admins, compared = {cluster.admin["user"], cluster.server.superuser}, 0
+    for name in databases(cluster):
+        with snapshot.session(cluster.server, name) as cursor:
+            if name in pillar.databases:
+                make_new_objects(cursor, pillar, name)
+            after = snapshot.take(cursor)
+            has, should = both(cursor, pillar, after, admins)
+        found, compared = (
+            [*differences(after, has ^ should, has), *roles_amiss(pillar, after)],
+            compared + len(has),
+        )
+        if name in before:
+            found += changed_owners(pillar, before[name], after, admins)
+            found += lost(pillar, before[name], after, admins)
+        assert not found, f"in {name}:\n" + "\n".join(found[:20])
+    return compared
+
+
+NEW = (
+    "create table {s}.{n} (id serial, g int generated always as identity, what text)",
+    "create view {s}.{v} as select 1 as one",
+    "create sequence {s}.{q}",
+    "create function {s}.{n}(int, out int) language sql as 'select 1'",
+    "create procedure {s}.{n}(text) language sql as 'select 1'",
+)
+
+
+def make_new_objects(cursor, pillar, database):
+    """What every creator makes next, in the transaction that is looked at and never kept."""
+    for schema in sorted(pillar.schemas(database)):
+        cursor.execute("select from pg_namespace where nspname = %s", [schema])
+        for number, creator in enumerate(
+            sorted(pillar.creators(database, schema)) if cursor.rowcount else ()
+        ):
+            names = {name: Identifier(f"new {name}{number}") for name in "nvq"}
+            cursor.execute(SQL("set local role {}").format(Identifier(creator)))
+            for statement in NEW:
+                cursor.execute(SQL(statement).format(s=Identifier(schema), **names))
+            cursor.execute("reset role")
+
+
+def both(cursor, pillar, after, admins):
+    """What the server affirms, and what it should."""
+    version = cursor.connection.server_version
+    usual = (
+        name for name, role in after.roles.items() if not role["rolsuper"] and not name.startswith("pg_")
+    )
+    roles = set(usual) - admins
+    has = snapshot.effective(cursor, after, roles) | snapshot.reach(cursor, roles)
+    return has, reference.effective(pillar, after, roles, version) | reference.reach(pillar, after, roles)
+
+
+def differences(after, differing, has):
+    for one in sorted(differing, key=str):
+        said = "has" if one in has else "lacks"
+        if len(one) == 3:
+            yield "{0} {said} {2} of {1}".format(*one, said=said)
+            continue
+        thing, (role, privilege, option) = after.things[one[:3]], one[3:]
+        option = " with grant option" if option else ""
+        yield f"{role} {said} {privilege}{option} on {thing.told} of {thing.owner}"
+
+
+def roles_amiss(pillar, after):
+    for name in pillar.roles:
+        role = after.roles.get(name)
+        if (
+            role is None
+            or role["rolsuper"]
+            or not role["rolinherit"]
+            or role["rolcanlogin"] != (name in pillar.users)
+        ):
+            yield f"role {name} is {role}"
+    yield from (f"role {name} is still there" for name in pillar.heirs if name in after.roles)
+
+
+def changed_owners(pillar, before, after, admins):
+    for thing in before.things.values():
+        now = after.things.get(thing.key)
+        should = reference.owner(pillar, before, thing)
+        if now is None:
+            yield f"{thing.told} of {thing.owner} is gone"
+        elif now.owner != should:
+            yield f"{thing.told} of {thing.owner} is now {now.owner}'s, not {should}'s"
+
+
+def lost(pillar, before, after, admins):
+    """What undeclared roles had, and what is where pillar has no say, is as it was."""
+    there = {
+        (*thing.key, right.grantee, right.privilege, right.grantable)
+        for thing in after.things.values()
+        for right in thing.rights or ()
+    }
+    for one in sorted(reference.kept(pillar, before) - there):
+        thing, now = before.things[one[:3]], after.things[one[:3]]
+        if one[3] not in {thing.owner, now.owner, *admins}:
+            yield f"{one[3]} lost {one[4]} (grantable: {one[5]}) on {thing.told}"
+    joined = {(join.role, join.member) for join in after.memberships}
+    gone = reference.kept_memberships(pillar, before) - joined
+    yield from (f"{member} is no more in {role}" for role, member in sorted(gone) if member not in admins)
