@@ -137,7 +137,7 @@ def test_things_that_change_hands_alike_take_one_line():
         *handed("text search dictionary", ("app", "app.a"), ("app", "app.b")),
     ]
     assert text.tree(changes)["databases"]["shop"] == [
-        "tables t0, t1, t2 and 3,252 more in schema app owner: ana → ben",
+        "tables t0, t1, t2 and 3,252 more in schema app owner: ana → ben, in 33 steps",
         "table app.other owner: eve → ben",
         "tables t, u in schema other owner: ana → ben",
         "routines f(), f(integer) in schema app owner: ana → ben",
