@@ -115,7 +115,7 @@ class Place(NamedTuple):
     database: str
     schemas: tuple[str, ...]
     roles: tuple[str, ...]
-    owners: tuple[str, ...]  # of them, who makes objects and is given them
+    owners: tuple[str, ...]  # of them, who makes objects and grants rights
 
 
 class Hands:
@@ -186,7 +186,7 @@ class Hands:
         return place.admin, self._on_things(place, cursor, "alter {kind} {name} owner to {o}")
 
     def _rights(self, place, cursor):
-        actor = self.random.choice([*place.roles, *[place.admin] * len(place.roles)])
+        actor = self.random.choice([*place.owners, *[place.admin] * len(place.owners)])
         verb = self.random.choice(
             ["grant {p} on {kind} {name} to {r}"] * 2
             + ["grant {p} on {kind} {name} to {r} with grant option"] * 2
@@ -230,6 +230,7 @@ _THERE = """
         select 'pg_class'::regclass as c, oid from pg_class where relnamespace = any (%(s)s)
             and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
         union all select 'pg_proc'::regclass, oid from pg_proc where pronamespace = any (%(s)s)
+            and prorettype <> 'event_trigger'::regtype
         union all select 'pg_type'::regclass, oid from pg_type where typnamespace = any (%(s)s)
             and typtype in ('d', 'e', 'r')
         union all select 'pg_namespace'::regclass, unnest(%(s)s)

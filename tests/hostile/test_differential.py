@@ -247,6 +247,7 @@ def lost(pillar, before, after, admins):
         for thing in after.things.values()
         for right in thing.rights or ()
     }
+    there |= {(*one[:-1], False) for one in there}
     for one in sorted(reference.kept(pillar, before) - there):
         thing, now = before.things[one[:3]], after.things[one[:3]]
         if one[3] not in {thing.owner, now.owner, *admins}:
