@@ -118,7 +118,13 @@ def test_rights_on_what_pillar_cannot_declare_are_reported_and_left(every_cluste
     assert reported(every_cluster, **declared) == {
         "rights": ["CREATE on tablespace pg_default to shop_app", *parameters],
         "extensions": {"shop": ["dblink"]},
-        "objects": {"shop": ["type public.mood belongs to postgres"]},
+        "objects": {
+            "shop": [
+                "large object 7 belongs to postgres",
+                "server nowhere belongs to postgres",
+                "type public.mood belongs to postgres",
+            ]
+        },
         "grants": {
             "shop": [
                 "EXECUTE on routine pg_catalog.pg_read_file(text) to shop_app",
