@@ -530,6 +530,11 @@ class _Run:
             ours = [*self.gateway.backends]
             cursor.execute(_HOLDERS, [database, ours, self.gateway.endpoint.lock_timeout])
             found = [_holder(*row) for row in cursor]
+            cursor.execute(_PREPARED)
+            found += [
+                f"prepared transaction {gid!r} of {owner!r} in database {name!r}"
+                for gid, owner, name in cursor
+            ]
         return f"; it may be {' or '.join(found)}" if found else ""
 
 
@@ -543,6 +548,10 @@ _HOLDERS = """
     where (l.locktype = 'transactionid' or l.locktype = 'relation' and l.database in (0, d.oid))
       and a.pid <> all (%s)
       and coalesce(a.xact_start < now() - make_interval(secs => %s), true)"""
+
+
+# They keep their locks after the session that prepared them has ended
+_PREPARED = "select gid, owner, database from pg_catalog.pg_prepared_xacts order by prepared limit 5"
 
 
 def _holder(pid: int, user: str, database: str, application: str, state: str, since: str | None) -> str:
