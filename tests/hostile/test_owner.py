@@ -745,6 +745,16 @@ def test_a_demoted_owner_owns_nothing_of_any_kind(scene):
     assert owned_by(scene, "mallory") == []
 
 
+def test_an_extension_of_a_demoted_owner_is_refused_by_name(scene):
+    """The server has no command that gives an extension to another role."""
+    scene.begins()
+    scene.sql("create extension hstore")
+    wanted = {"owner": "carol", "access": {"app": "read", "mallory": "read"}}
+    assert scene.endures(naming=["hstore", "mallory"], **wanted).failures
+    scene.founder("drop extension hstore")
+    scene.heals(**wanted)
+
+
 RANGES = ("create type mine as range (subtype = int)", "create type other as range (subtype = text)")
 
 
