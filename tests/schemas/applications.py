@@ -122,13 +122,4 @@ APPLICATIONS = [
         redo=["shelf", "0001"],
         extensions=("btree_gist",),
     ),
-    python(
-        "airflow",
-        "apache-airflow==3.3.2",
-        "psycopg2-binary==2.9.13",
-        brings="75 migrations of Alembic's",
-        create=(["-m", "airflow", "db", "migrate", "--to-version", "3.0.0"],),
-        upgrade=(["-m", "airflow", "db", "migrate"],),
-        environment={"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://"},
-    ),
 ]
