@@ -178,6 +178,7 @@ _INSIDE = {
     # Oids below 16384 are of initdb: by them the indexes skip what every database holds.
     # An owner holds what acldefault gives it, at the end of the list, unless it was revoked.
     # The types of its input arguments tell a routine from all others, whatever it gives out.
+    # The function of an event trigger runs as the admin, so nobody else is given it.
     "things": """
         select t.kind, array[n.nspname::text] || t.name as path, pg_get_userbyid(t.owner) as owner,
                t.kind = 'sequence' and exists (
@@ -207,7 +208,8 @@ _INSIDE = {
             select 'routine', 'pg_catalog.pg_proc'::regclass, oid, pronamespace,
                    array[proname::text, oidvectortypes(proargtypes)], proowner,
                    coalesce(proacl, acldefault('f', proowner)), (acldefault('f', proowner))[2]
-            from pg_catalog.pg_proc where oid >= 16384
+            from pg_catalog.pg_proc f where oid >= 16384
+                 and not exists (select from pg_catalog.pg_event_trigger where evtfoid = f.oid)
             union all
             select 'type', 'pg_catalog.pg_type'::regclass, oid, typnamespace, array[typname], typowner,
                    null, null

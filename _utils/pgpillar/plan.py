@@ -382,10 +382,15 @@ class _Inside:
         """Who is to own something: of pillar's roles, only one that may create in its schema."""
         owner = self.heirs.get(one.owner, one.owner)
         is_ours = one.owner in self.heirs or owner in self.managed
-        return owner_of_schema if is_ours and owner not in self._creators(one.path) else owner
+        return owner_of_schema if is_ours and owner not in self._possible_owners(one) else owner
 
     def _creators(self, path: tuple[str, ...]) -> frozenset[str]:
         return self.wanted.creators_in.get(path[0] if path else NO_SCHEMA, frozenset())
+
+    def _possible_owners(self, one: Object) -> frozenset[str]:
+        """Who may create such a thing there. Whoever writes may have large objects."""
+        creators = self._creators(one.path)
+        return creators | self.wanted.writers if one.kind == "large object" else creators
 
     def refusals(self) -> Iterator[str]:
         """Functions of others that would run as the admin, and owners that nobody can replace."""

@@ -16,7 +16,10 @@ class Right(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """An object or a column. ``foreign``: it came with an extension, or PostgreSQL made it beside another."""
+    """An object or a column.
+
+    ``foreign``: it came with an extension, PostgreSQL made it beside another, or an event trigger runs it.
+    """
 
     kind: str
     oid: int
@@ -118,7 +121,8 @@ _RIGHTS = """(
 
 _FOREIGN = """exists (
     select from pg_depend d where d.classid = '{catalog}'::regclass and d.objid = o.oid
-    and (d.deptype = 'e' or (d.deptype = 'i' and '{kind}' = 'routine')))"""
+    and (d.deptype = 'e' or (d.deptype = 'i' and '{kind}' = 'routine')))
+    or '{kind}' = 'routine' and exists (select from pg_event_trigger where evtfoid = o.oid)"""
 
 _FOLLOWS = """(
     select min(d.refobjid) from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = o.oid
