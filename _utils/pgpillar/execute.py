@@ -184,6 +184,7 @@ class _Run:
         self.version = self.current.server.version
         self.outcome = Outcome([], _failures(sight))
         self.amiss: set[str] = set()  # the roles that a database cannot do with as they are
+        self.unjoined: set[str] = set()  # the roles that the admin cannot act for
 
     def run(self, changes: list[Change]) -> Outcome:
         for stage in _STAGES:
@@ -262,7 +263,7 @@ class _Run:
             if change.kind == "create role":
                 self.amiss.add(change.object.name)
             if change.kind == "join" and change.object.member == self.current.server.admin:
-                self.amiss.add(change.object.role)
+                self.unjoined.add(change.object.role)
 
     def _note(self, where: str, why: str) -> None:
         self.outcome.failures[where] = "; ".join(filter(None, [self.outcome.failures.get(where), why]))
@@ -309,7 +310,8 @@ class _Run:
 
     def _database(self, foretold: list[Change]) -> list[Change]:
         name, done = foretold[0].database, []
-        if missed := self.amiss & _roles_in(self.wanted.databases[name]):
+        wanted = self.wanted.databases[name]
+        if missed := self.amiss & _roles_in(wanted) | self.unjoined & _owners_in(wanted):
             raise _Failed(f"it waits until {', '.join(map(repr, sorted(missed)))} is as asked")
         try:
             for change in foretold:
@@ -758,5 +760,8 @@ def _roles_of(change: Change) -> tuple[str, ...]:
 
 def _roles_in(database: Database) -> set[str]:
     """The roles without which a database cannot be as it is wanted."""
-    owners = {database.owner, *database.creators, *(schema.owner for schema in database.schemas.values())}
-    return owners | {one.grantee for one in (*database.grants, *database.default_grants)}
+    return _owners_in(database) | {one.grantee for one in (*database.grants, *database.default_grants)}
+
+
+def _owners_in(database: Database) -> set[str]:
+    return {database.owner, *database.creators, *(schema.owner for schema in database.schemas.values())}

@@ -33,6 +33,8 @@ from pgpillar.model import (
     Trouble,
 )
 
+Thing = tuple[str, tuple[str, ...]]  # a kind, and the path of one of it
+
 STEP = 100  # how many objects one transaction may touch, so that nobody waits long for their locks
 
 
@@ -67,6 +69,7 @@ class Rights(NamedTuple):
     grantor: str = BY_OWNER
     option_only: bool = False  # take back the right to pass it on, and leave the privilege
     cascade: bool = False
+    acting: str | None = None  # the owner that has to make the statement, because others may grant as well
 
 
 class DefaultRights(NamedTuple):
@@ -83,12 +86,19 @@ def plan(current: Cluster, wanted: Cluster) -> list[Change]:
     refusals = [*_refusals(current, wanted)]
     if refusals:
         raise PlanError(refusals)
-    changes = [*_roles(current, wanted), *_memberships(current, wanted)]
-    for name in sorted(wanted.databases):
-        changes += database_changes(
+    in_databases = [
+        change
+        for name in sorted(wanted.databases)
+        for change in database_changes(
             current.databases.get(name), wanted.databases[name], wanted, current.server
         )
-    return changes + [*_farewells(current, wanted)]
+    ]
+    return [
+        *_roles(current, wanted),
+        *_memberships(current, wanted, in_databases),
+        *in_databases,
+        *_farewells(current, wanted),
+    ]
 
 
 def heirs(now: Database, wanted: Database, cluster: Cluster) -> dict[tuple[str, str], list[str]]:
@@ -171,14 +181,15 @@ def _settings(
 # Memberships: they belong to the member, so those of roles that pillar does not name are left alone.
 
 
-def _memberships(current: Cluster, wanted: Cluster) -> Iterator[Change]:
+def _memberships(current: Cluster, wanted: Cluster, in_databases: Iterable[Change]) -> Iterator[Change]:
     excess = {join for join in current.memberships if join.member in wanted.managed} - wanted.memberships
     grantors = current.server.grantors if current.server else {}
     for join, givers in sorted(_falling_memberships(current, wanted, excess)):
         yield Change("join", join) if join.member in wanted.managed else Change("keep member", join, givers)
     for join in sorted(excess):
         yield Change("leave", join, grantors.get((join.role, join.member), ()), destructive=True)
-    for join in sorted(wanted.memberships - current.memberships) + sorted(_of_the_admin(current, wanted)):
+    of_the_admin = _of_the_admin(current, wanted, in_databases)
+    for join in sorted(wanted.memberships - current.memberships) + sorted(of_the_admin):
         yield Change("join", join)
 
 
@@ -198,7 +209,7 @@ def _falling_memberships(
             yield join, gone
 
 
-def _of_the_admin(current: Cluster, wanted: Cluster) -> set[Membership]:
+def _of_the_admin(current: Cluster, wanted: Cluster, in_databases: Iterable[Change]) -> set[Membership]:
     """An admin that is no superuser can only act for roles that it is a member of."""
     server = current.server
     if server is None or server.superuser:
@@ -206,7 +217,8 @@ def _of_the_admin(current: Cluster, wanted: Cluster) -> set[Membership]:
     held = {
         join.role for join in current.memberships if join.member == server.admin and join.inherit and join.set
     }
-    return {Membership(role, server.admin) for role in _acted_for(current, wanted) - held}
+    needed = _acted_for(current, wanted).union(*map(_concerned, in_databases)) & set(wanted.roles)
+    return {Membership(role, server.admin) for role in needed - held}
 
 
 def _acted_for(current: Cluster, wanted: Cluster) -> set[str]:
@@ -218,7 +230,24 @@ def _acted_for(current: Cluster, wanted: Cluster) -> set[str]:
     for name, role in wanted.roles.items():
         if role.state == ABSENT and name in current.roles and f"role {name!r}" not in stuck:
             roles |= {name, role.reassign_to}
-    return roles & set(wanted.roles)
+    return roles
+
+
+def _concerned(change: Change) -> set[str | None]:
+    """The roles that the admin needs to be a member of to make a change in a database."""
+    return {*_CONCERNED[change.kind](change)} if change.kind in _CONCERNED else set()
+
+
+_CONCERNED = {
+    "own database": lambda change: change.detail,
+    "own schema": lambda change: change.detail,
+    "own object": lambda change: (change.object.owner, change.detail),
+    "revoke": lambda change: (change.object.grantor, change.object.acting),
+    "keep": lambda change: (change.object.acting,),
+    "grant": lambda change: (change.object.acting,),
+    "revoke default": lambda change: (change.object.creator,),
+    "grant default": lambda change: (change.object.creator,),
+}
 
 
 # Databases
@@ -427,13 +456,38 @@ class _Inside:
         }
         excess = self._not_falling(excess) | lent
         too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted | now}
+        missing -= set(map(_plain, too_much))
+        acting = self._acting(now | lent)
+        # An owner that acts has to reach what it owns
+        first = {grant for grant in missing if acting and grant.kind == "schema"}
         # What a role passed on goes before the right by which it did
-        revoked = _rights(too_much, option_only=True) + _rights(excess - too_much)
-        yield from (Change("keep", rights) for rights in _rights(kept))
-        yield from (Change("grant", rights) for rights in _rights(lent))
+        revoked = _rights(too_much, acting, option_only=True) + _rights(excess - too_much, acting)
+        yield from (Change("grant", rights) for rights in _rights(first, acting))
+        yield from (Change("keep", rights) for rights in _rights(kept, acting))
+        yield from (Change("grant", rights) for rights in _rights(lent, acting))
         for rights in sorted(revoked, key=lambda rights: (rights.grantor == BY_OWNER, rights.cascade)):
             yield Change("revoke", rights, destructive=True)
-        yield from (Change("grant", rights) for rights in _rights(missing - set(map(_plain, too_much))))
+        yield from (Change("grant", rights) for rights in _rights(missing - first, acting))
+
+    def _acting(self, grants: Iterable[Grant]) -> dict[Thing, str]:
+        """The owners of what others may grant as well.
+
+        There PostgreSQL takes an admin that is no superuser for any role that it is a member of, and what
+        the owner granted is not revoked. So the owner makes the statement.
+        """
+        if self.server is None or self.server.superuser:
+            return {}
+        shared = {_thing(grant) for grant in grants if grant.grantable}
+        within_reach = {Server.public_owner, *self.managed, *self.server.acts_for}
+        return {thing: owner for thing, owner in self._owners() if thing in shared and owner in within_reach}
+
+    def _owners(self) -> Iterator[tuple[Thing, str | None]]:
+        """Of all that is there, once every owner has changed."""
+        yield ("database", ()), self.wanted.owner
+        for name, schema in self.now.schemas.items():
+            yield ("schema", (name,)), self.schema_moves.get(name, (None, schema.owner))[1]
+        for one in self.now.objects or ():
+            yield (one.kind, one.path), self.new_owners.get(one, one.owner)
 
     def _given_at_the_end(self) -> set[Grant]:
         """The owner of a new database is let in by the change that finishes it."""
@@ -547,6 +601,11 @@ def _ways(grant: Grant) -> list[tuple[str, tuple[str, ...]]]:
     return [*here, ("table", grant.path[:2])] if grant.kind == "column" else here
 
 
+def _thing(grant: Grant) -> Thing:
+    """What has an owner: of a column, its table."""
+    return ("table", grant.path[:2]) if grant.kind == "column" else (grant.kind, grant.path)
+
+
 def _plain(grant: Grant) -> Grant:
     return grant._replace(grantable=False)
 
@@ -568,22 +627,23 @@ _KINDS = {
 }
 
 
-def _rights(grants: Iterable[Grant], option_only: bool = False) -> list[Rights]:
+def _rights(grants: Iterable[Grant], acting: Mapping[Thing, str], option_only: bool = False) -> list[Rights]:
     """As few statements as say it: what has the same privileges for the same grantee goes together.
 
-    That is, objects of one schema and columns of one table.
+    That is, objects of one schema and columns of one table, of the same owner where that one has to act.
     """
     privileges = defaultdict(set)
     for grant in grants:
-        key = (grant.kind, grant.path, grant.grantee, grant.grantor, grant.grantable)
+        owner = acting.get(_thing(grant))
+        key = (grant.kind, grant.path, grant.grantee, grant.grantor, grant.grantable, owner)
         privileges[key].add(grant.privilege)
     together = defaultdict(list)
-    for (kind, path, grantee, grantor, grantable), some in privileges.items():
+    for (kind, path, *rest), some in privileges.items():
         whole = path[:2] if kind == "column" else path[:1]
-        together[kind, whole, tuple(sorted(some, key=_order)), grantee, grantor, grantable].append(path)
+        together[kind, whole, tuple(sorted(some, key=_order)), *rest].append(path)
     rights = [
-        Rights(kind, tuple(sorted(paths)), some, grantee, grantor, option_only, cascade=grantable)
-        for (kind, _, some, grantee, grantor, grantable), paths in together.items()
+        Rights(kind, tuple(sorted(paths)), some, grantee, grantor, option_only, grantable, owner)
+        for (kind, _, some, grantee, grantor, grantable, owner), paths in together.items()
     ]
     return sorted(rights, key=lambda one: (_KINDS[one.kind], one.paths, one.grantee, one.privileges))
 

@@ -342,7 +342,7 @@ def _grant(change: Change, version: int):
     grant = SQL("GRANT {} ON {} TO {}").format(
         _privileges(rights), _on(rights, change), _role(rights.grantee)
     )
-    yield grant + option
+    yield from _as(rights.acting, grant + option)
 
 
 def _revoke(change: Change, version: int):
@@ -355,11 +355,13 @@ def _revoke(change: Change, version: int):
         _role(rights.grantee),
         SQL(" CASCADE" if rights.cascade else ""),
     )
-    if rights.grantor:
-        yield SQL("SET LOCAL ROLE {}").format(Identifier(rights.grantor))
-    yield revoke
-    if rights.grantor:
-        yield SQL("RESET ROLE")
+    yield from _as(rights.grantor or rights.acting, revoke)
+
+
+def _as(role: str | None, statement: Composable) -> list[Composable]:
+    if not role:
+        return [statement]
+    return [SQL("SET LOCAL ROLE {}").format(Identifier(role)), statement, SQL("RESET ROLE")]
 
 
 def _privileges(rights) -> Composable:

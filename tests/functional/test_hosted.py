@@ -134,6 +134,65 @@ def test_every_kind_of_drift_is_taken_back(every_hosted):
 
 
 @EVERY
+def test_what_the_owner_granted_is_taken_back_where_others_may_grant_too(every_hosted):
+    """The admin is a member of olga as well, in whose name PostgreSQL would revoke nothing."""
+    converged(every_hosted)
+    every_hosted.query(
+        "create function f() returns int language sql as 'select 1'; create sequence s;",
+        user="shop",
+        **AT_SHOP,
+    )
+    every_hosted.converge(**SHOP)
+    kept = rights(every_hosted)
+    for what in SHARED:
+        every_hosted.query(
+            f"grant {what} to olga with grant option; grant {what} to press, public", user="shop", **AT_SHOP
+        )
+    # The owner has to reach what it takes back
+    every_hosted.query("revoke usage on schema public from pg_database_owner, shop", **AT_SHOP)
+    every_hosted.settle(**SHOP)
+    assert rights(every_hosted) == kept
+
+
+SHARED = (
+    "all on orders",
+    "select (what), update (what) on orders",
+    "all on schema public",
+    "all on function f()",
+    "all on sequence s",
+    "all on database shop",
+)
+
+
+def rights(hosted):
+    """What anybody but the owner may do with what is shared."""
+    return hosted.query(_RIGHTS, **AT_SHOP)
+
+
+_RIGHTS = """
+    select what, pg_get_userbyid(grantee), privilege_type, is_grantable
+    from (select datname::text as what, datacl as acl, datdba as owner from pg_database where datname = 'shop'
+          union all select nspname, nspacl, nspowner from pg_namespace where nspname = 'public'
+          union all select relname, relacl, relowner from pg_class where relname in ('orders', 's')
+          union all select attname, attacl, 0 from pg_attribute where attrelid = 'orders'::regclass
+          union all select proname, proacl, proowner from pg_proc where proname = 'f') t, aclexplode(acl)
+    where grantee <> owner order by 1, 2, 3, 4"""
+
+
+@EVERY
+def test_what_a_declared_role_owns_where_it_may_not_create_goes_to_the_owner(every_hosted):
+    """The admin was never in that role, and joins it."""
+    converged(every_hosted)
+    every_hosted.query("grant create on schema public to app", **AT_SHOP)
+    every_hosted.query("create table mine (); create type mood as enum ('a')", user="app", **AT_SHOP)
+    every_hosted.query("alter default privileges grant select on tables to press", user="app", **AT_SHOP)
+    changed = every_hosted.settle(**SHOP)
+    assert changed["roles"] == {"doadmin": ["join app"]}
+    owners = "select distinct pg_get_userbyid(typowner) from pg_type where typname in ('mine', 'mood')"
+    assert every_hosted.query(owners, **AT_SHOP) == [("shop",)]
+
+
+@EVERY
 def test_a_membership_that_the_admin_granted_by_hand_goes(every_hosted):
     converged(every_hosted)
     by_hand = {"user": every_hosted.admin["user"], "password": every_hosted.admin["password"]}
@@ -314,6 +373,20 @@ def test_a_role_that_somebody_else_made_cannot_be_joined(every_hosted):
     assert "join shop: permission denied to grant role" in failures["role 'doadmin'"]
     assert failures["database 'shop'"] == "it waits until 'shop' is as asked"
     assert every_hosted.query("select 1 from pg_database where datname = 'shop'") == []
+
+
+@FROM_16
+def test_an_owner_that_cannot_be_joined_concerns_the_database_of_its_object_alone(every_hosted):
+    databases = {"shop": {"owner": "shop", "access": {"ann": "read"}}, "wiki": {"owner": "shop"}}
+    users = ["shop", "ann"]
+    every_hosted.settle(databases=databases, users=users)
+    every_hosted.query("revoke ann from doadmin; grant create on schema public to ann", dbname="shop")
+    every_hosted.query("create table mine ()", user="ann", dbname="shop")
+    databases["wiki"]["access"] = {"ann": "read"}
+    failures = every_hosted.attempt(databases=databases, users=users).failures
+    assert set(failures) == {"role 'doadmin'", "database 'shop'"}
+    assert "join ann: permission denied" in failures["role 'doadmin'"]
+    every_hosted.query("select 1", user="ann", dbname="wiki")
 
 
 @EVERY
