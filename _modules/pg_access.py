@@ -155,7 +155,8 @@ def logins(all_clusters=True):
 
 def inspect(cluster=None):
     """
-    What the cluster holds: its roles, its databases, and who may do what in those that pillar names.
+    What the cluster holds: its roles, its databases, and who may do what in those that pillar names. Of one
+    that cannot be entered, ``not looked into`` says why.
 
     CLI Example:
 
@@ -172,7 +173,7 @@ def unmanaged(cluster=None):
     """
     What the cluster holds and pillar does not name, what in pillar's schemas belongs to others, and rights on
     what pillar cannot declare, such as PostgreSQL's own functions, types and parameters. None of it is ever
-    touched.
+    touched. ``not looked into`` names the databases that cannot be entered, each with the reason.
 
     CLI Example:
 

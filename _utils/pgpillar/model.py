@@ -168,6 +168,7 @@ class Database:
     beyond: frozenset[Grant] = frozenset()  # on what pillar cannot declare
     event_triggers: tuple[EventTrigger, ...] = ()
     objects: tuple[Object, ...] | None = None  # None: not known, as in pillar
+    unseen: str = ""  # why its inside could not be read
     alias: str | None = field(default=None, compare=False)  # what pillar calls it, if not by its name
 
     @property

@@ -75,7 +75,7 @@ def _readable(current: Cluster, wanted: Cluster) -> list[Database]:
 
 
 def _try_to_look(
-    gateway: Gateway, wanted: Cluster, database: Database
+    gateway: Gateway, wanted: Cluster | None, database: Database
 ) -> tuple[str, Database | ClusterError]:
     """One database that cannot be read keeps nobody from the others."""
     try:
@@ -134,12 +134,17 @@ def has_expired(role: Role) -> bool:
 
 
 def survey(gateway: Gateway, wanted: Cluster) -> Cluster:
-    """All that the cluster holds, and the inside of the databases that pillar names."""
+    """All that the cluster holds, and the inside of what pillar names, or why that cannot be read."""
     with closing(gateway.open()) as connection, _failing_well(gateway.endpoint.host):
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         current = catalog.read_cluster(connection, catalog.Scope(passwords=False, extensions=False))
     named = [current.databases[name] for name in wanted.databases if name in current.databases]
-    looker = partial(_look_into, gateway, None)
+    looker = partial(_try_to_look, gateway, None)
     with ThreadPoolExecutor(READERS) as pool:
         looked_into = dict(pool.map(looker, [database for database in named if database.state == PRESENT]))
-    return replace(current, name=wanted.name, databases={**current.databases, **looked_into})
+    seen = {name: _noted(current.databases[name], found) for name, found in looked_into.items()}
+    return replace(current, name=wanted.name, databases={**current.databases, **seen})
+
+
+def _noted(database: Database, found: Database | ClusterError) -> Database:
+    return replace(database, unseen=str(found)) if isinstance(found, ClusterError) else found

@@ -27,6 +27,9 @@ def unmanaged(current: Cluster, wanted: Cluster, own_database: str) -> dict:
         ),
         "rights": sorted(map(text.held, current.grants)),
         **_inside(current, wanted, strangers),
+        "not looked into": {
+            name: one.unseen for name, one in sorted(current.databases.items()) if one.unseen
+        },
     }
     return {kind: names for kind, names in found.items() if names}
 

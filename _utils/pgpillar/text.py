@@ -162,6 +162,8 @@ def _database(database: Database) -> dict:
         "settings": dict(sorted(database.settings)),
         "grants": sorted(held(grant, database) for grant in database.grants | database.beyond),
     }
+    if database.unseen:
+        return {**outside, "not looked into": database.unseen}
     return outside if database.objects is None else {**outside, **_inside(database)}
 
 

@@ -84,6 +84,26 @@ def test_strangers_are_reported(mess):
     }
 
 
+def test_a_database_that_cannot_be_entered_is_named_and_the_others_are_listed(hosted):
+    declared = {
+        "databases": {"shop": {"owner": "ann", "connection_limit": 1}, "wiki": "ann"},
+        "users": ["ann"],
+    }
+    hosted.converge(**declared)
+    hosted.query("create role ghost; create schema attic authorization ghost", dbname="wiki")
+    password = hosted.passwords["ann"]
+    with closing(hosted.server.connect(user="ann", password=password, dbname="shop")):
+        found = reported(hosted, **declared)
+        declaration = hosted.declared(**declared)
+        with connect.gateway(declaration.endpoint) as gateway:
+            told = text.inventory(observe.survey(gateway, declaration.cluster))["databases"]
+    assert (found["roles"], found["schemas"]) == (["ghost"], {"wiki": ["attic"]})
+    assert [*found["not looked into"]] == ["shop"]
+    assert 'too many connections for database "shop"' in found["not looked into"]["shop"]
+    assert told["shop"]["not looked into"] == found["not looked into"]["shop"]
+    assert "not looked into" not in told["wiki"]
+
+
 BEYOND_PILLAR = """
 create type mood as enum ();
 grant usage on type mood to shop_app;

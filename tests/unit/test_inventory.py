@@ -34,3 +34,8 @@ def test_what_new_objects_are_given_is_told(told):
 
 def test_of_a_database_that_was_not_looked_into_no_inside_is_told(told):
     assert not {"schemas", "extensions"} & told(Database("shop", "shop")).keys()
+
+
+def test_of_a_database_that_could_not_be_entered_the_reason_is_told(told):
+    said = told(Database("shop", "shop", unseen="too many connections"))
+    assert said["not looked into"] == "too many connections"

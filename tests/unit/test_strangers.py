@@ -83,6 +83,13 @@ def test_what_strangers_own_is_reported_and_what_the_admin_made_is_not():
     }
 
 
+def test_a_database_that_could_not_be_entered_is_named_with_the_reason():
+    current = worlds.found({**DECLARED, "found": SERVER})
+    current.databases.update(shop=Database("shop", "shop", unseen="too many connections"))
+    said = {"not looked into": {"shop": "too many connections"}}
+    assert unmanaged(current, worlds.declared(DECLARED), "defaultdb") == said
+
+
 def test_the_inside_of_a_database_that_is_to_stay_closed_is_not_reported():
     closed = {**DECLARED, "databases": {"shop": {"state": "quarantined"}}}
     current = worlds.found({**DECLARED, "found": SERVER})
