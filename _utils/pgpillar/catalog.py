@@ -88,6 +88,16 @@ _ROLES = {
         group by 1, 2
         having %(roles)s::text[] is null or m.rolname = any (%(roles)s) or m.rolname = current_user
             or bool_or(pg_get_userbyid(a.grantor) = any (%(roles)s))""",
+    # Through others than pillar's roles, whose memberships the run makes as pillar has them
+    "acts_for": """
+        with recursive reached as (
+            select oid from pg_catalog.pg_roles where rolname = current_user
+            union
+            select a.roleid from pg_catalog.pg_auth_members a
+            join reached on reached.oid = a.member join pg_catalog.pg_roles m on m.oid = a.member
+            where {acts} and coalesce(m.rolname <> all (%(roles)s::text[]), true)
+        )
+        select r.rolname as role from pg_catalog.pg_roles r join reached using (oid)""",
     "role_settings": """
         select '' as database, r.rolname as role, s.setconfig as settings
         from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
@@ -321,7 +331,7 @@ class _Pieces(dict):
 
     def __init__(self, connection):
         version = connection.server_version
-        options = "true as inherit, true as set"
+        options, acts = "true as inherit, true as set", "true"
         # pg_settings hides some from an admin that is no superuser
         is_unknown = (
             "case when current_setting('is_superuser')::bool then current_setting(name, true) is null end"
@@ -330,6 +340,7 @@ class _Pieces(dict):
             is_unknown = "pg_settings_get_flags(name) is null"
         if version >= 160000:
             options = "bool_or(a.inherit_option) as inherit, bool_or(a.set_option) as set"
+            acts = "a.inherit_option and a.set_option"
         # From 17 on, a multirange goes with its range
         owned_types = "'d', 'e', 'r'" if version >= 170000 else "'d', 'e', 'r', 'm'"
         # From 16 on, others than superusers may own a subscription
@@ -337,6 +348,7 @@ class _Pieces(dict):
         super().__init__(
             _PIECES,
             options=options,
+            acts=acts,
             owned_types=owned_types,
             is_unknown=is_unknown,
             superusers_own=", ".join(f"'pg_catalog.{name}'::regclass" for name in superusers_own),
@@ -399,11 +411,7 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         kept_by=_grouped(answers["kept_by"], "role", "kind", "place"),
         in_use_by=_grouped(answers["in_use_by"], "database", "kind", "name"),
         grantors={(row["role"], row["member"]): tuple(row["grantors"]) for row in answers["memberships"]},
-        acts_for=frozenset(
-            join["role"]
-            for join in answers["memberships"]
-            if join["member"] == row["admin"] and join["inherit"] and join["set"]
-        ),
+        acts_for=frozenset(reached["role"] for reached in answers["acts_for"]),
         public_owner="pg_database_owner" if row["version"] >= 150000 else row["builder"],
     )
 

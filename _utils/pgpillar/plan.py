@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from itertools import starmap
 from typing import NamedTuple
 
@@ -521,11 +522,12 @@ class _Inside:
             return set(self.wanted.grants)
         there = defaultdict(list)
         for one in objects:
-            there[one.kind, one.path[0]].append((one.path, self.new_owners.get(one, one.owner)))
+            if (one.kind, one.path) not in self._beyond_the_admin:
+                there[one.kind, one.path[0]].append((one.path, self.new_owners.get(one, one.owner)))
         expanded = set()
         for grant in self.wanted.grants:
             if grant.kind in ("database", "schema"):
-                if grant.kind == "database" or self._will_exist(grant.path[0]):
+                if grant.kind == "database" or self._has_a_say_in(grant.path[0]):
                     expanded.add(grant)
                 continue
             for path, owner in there[grant.kind, grant.path[0]]:
@@ -536,11 +538,32 @@ class _Inside:
     def _will_exist(self, schema: str) -> bool:
         return schema in self.now.schemas or self.wanted.schemas[schema].required
 
+    def _has_a_say_in(self, schema: str) -> bool:
+        return self._will_exist(schema) and (("schema", (schema,)) not in self._beyond_the_admin)
+
+    def _is_beyond_the_admin(self, owner: str) -> bool:
+        """Whether an owner is a role that an admin without superuser can neither act for nor join."""
+        server = self.server
+        if server is None or server.superuser:
+            return False
+        return owner not in {server.admin, server.public_owner, *server.acts_for, *self.roles}
+
+    @cached_property
+    def _beyond_the_admin(self) -> frozenset[tuple[str, tuple[str, ...]]]:
+        """What nothing is granted on or revoked from, by kind and path."""
+        owners = {("schema", (name,)): schema.owner for name, schema in self.now.schemas.items()}
+        owners |= {("schema", (name,)): new for name, (_, new) in self.schema_moves.items()}
+        owners |= {
+            (one.kind, one.path): self.new_owners.get(one, one.owner) for one in self.now.objects or ()
+        }
+        return frozenset(thing for thing, owner in owners.items() if self._is_beyond_the_admin(owner))
+
     def _in_scope(self, grants: Iterable[Grant]) -> set[Grant]:
         return {
             grant
             for grant in grants
             if grant.grantee in self.managed
+            and self._beyond_the_admin.isdisjoint(_ways(grant))
             and (grant.kind == "database" or grant.path[0] in self.wanted.schemas)
             and not (
                 grant.kind == "routine" and grant.grantee == PUBLIC

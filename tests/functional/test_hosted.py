@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 
 from devtools.postgres import HBA, majors
-from pgpillar import scram
+from pgpillar import connect, observe, scram, strangers
 from pgpillar.connect import ClusterError
 
 URL = "salt://shop/schema.sql"
@@ -404,3 +404,72 @@ def test_an_extension_that_is_not_trusted_fails_in_its_database_alone(every_host
     assert set(failures) == {"database 'shop'"}
     assert "create extension file_fdw: permission denied to create extension" in failures["database 'shop'"]
     every_hosted.query("select 1", user="shop", dbname="wiki")
+
+
+# What belongs to roles that it cannot act for
+
+
+THEIRS = """
+    create table theirs (id serial, what text); create function f() returns int language sql as 'select 1';
+    grant select, update (what) on theirs to ann; grant insert on theirs to app;
+    grant select on theirs to public
+"""
+
+
+def unmanaged(hosted, **declared):
+    declaration = hosted.declared(**declared)
+    with connect.gateway(declaration.endpoint) as gateway:
+        found = observe.survey(gateway, declaration.cluster)
+    return strangers.unmanaged(found, declaration.cluster, declaration.endpoint.database)
+
+
+def make_ghost(hosted):
+    """A role that pillar does not name, and that may create in two declared schemas."""
+    hosted.query("create role ghost; grant create, usage on schema public, news to ghost", **AT_SHOP)
+
+
+def rights_on(hosted, table):
+    held = "select relacl::text from pg_class where oid = %s::regclass"
+    return hosted.query(held, [table], **AT_SHOP)
+
+
+@EVERY
+def test_objects_of_an_undeclared_role_are_passed_over_and_listed(every_hosted):
+    converged(every_hosted)
+    make_ghost(every_hosted)
+    every_hosted.query(f"set role ghost; {THEIRS}", **AT_SHOP)
+    before = rights_on(every_hosted, "theirs")
+    every_hosted.query("revoke select on orders from ann; grant select on orders to press", **AT_SHOP)
+    assert every_hosted.settle(**SHOP)["databases"]["shop"] == [
+        "revoke SELECT on table orders in schema public from press",
+        "grant SELECT on table orders in schema public to ann",
+    ]
+    assert rights_on(every_hosted, "theirs") == before
+    assert "table public.theirs belongs to ghost" in unmanaged(every_hosted, **SHOP)["objects"]["shop"]
+
+
+@EVERY
+def test_a_schema_of_an_undeclared_role_is_passed_over_and_listed(every_hosted):
+    converged(every_hosted)
+    make_ghost(every_hosted)
+    every_hosted.query(
+        "alter schema public owner to ghost; revoke usage on schema public from ann", **AT_SHOP
+    )
+    every_hosted.query("revoke select on orders from ann", **AT_SHOP)
+    assert every_hosted.settle(**SHOP)["databases"]["shop"] == [
+        "grant SELECT on table orders in schema public to ann"
+    ]
+    assert "schema public belongs to ghost" in unmanaged(every_hosted, **SHOP)["objects"]["shop"]
+
+
+@EVERY
+def test_objects_of_an_undeclared_role_that_the_admin_is_in_get_their_rights(every_hosted):
+    """It is in that role through another, which pillar does not name either."""
+    converged(every_hosted)
+    make_ghost(every_hosted)
+    every_hosted.query("create role gang; grant ghost to gang; grant gang to doadmin")
+    every_hosted.query("set role ghost; create table theirs (id int)", **AT_SHOP)
+    assert every_hosted.settle(**SHOP)["databases"]["shop"] == [
+        "grant SELECT on table theirs in schema public to ann",
+        "grant SELECT, INSERT, UPDATE, DELETE on table theirs in schema public to app",
+    ]
