@@ -110,29 +110,35 @@ _ROLES = {
             when s.classid = 'pg_database'::regclass then d.oid = s.objid
             else d.datname = current_database() end
         where s.refclassid = 'pg_authid'::regclass and r.rolname = any (%(leaving)s) group by 1, 2""",
-    # What DROP OWNED cannot reach. In pg_shdepend a thing of the first superuser has no row for its owner.
+    # What DROP OWNED cannot reach. pg_shdepend has no row for the owner of a thing that belongs to a role that
+    # initdb made: so of the schema public, which from PostgreSQL 15 on belongs to pg_database_owner.
     "kept_by": """
-        select r.rolname as role, k.kind, coalesce(d.datname, current_database()) as place
+        select r.rolname as role, k.kind, coalesce(d.datname, current_database()) as place,
+               case k.kind when 'not ours' then coalesce(owner.name, pg_get_userbyid(10))
+                   else '' end as whose
         from pg_catalog.pg_roles r join pg_catalog.pg_shdepend s
             on s.refclassid = 'pg_catalog.pg_authid'::regclass and s.refobjid = r.oid
         left join pg_catalog.pg_database d on d.oid = case
             when s.classid = 'pg_catalog.pg_database'::regclass then s.objid else s.dbid end
+        left join lateral (
+            select pg_get_userbyid(o.refobjid) as name,
+                   pg_has_role(o.refobjid, 'member')
+                       or pg_get_userbyid(o.refobjid) = any (%(roles)s) as is_ours
+            from pg_catalog.pg_shdepend o
+            where (o.dbid, o.classid, o.objid, o.deptype) = (s.dbid, s.classid, s.objid, 'o')
+        ) owner on true
         cross join lateral (values
             ('closed', s.dbid <> 0 and not (d.datallowconn and has_database_privilege(d.oid, 'connect'))),
             ('of superusers', s.deptype = 'o' and s.classid in ({superusers_own})),
             ('not ours', s.deptype = 'a' and not current_setting('is_superuser')::bool
                 and s.classid not in (
                     'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_auth_members'::regclass)
-                and not exists (
-                    select from pg_catalog.pg_shdepend o
-                    where (o.dbid, o.classid, o.objid, o.deptype) = (s.dbid, s.classid, s.objid, 'o')
-                    and (pg_has_role(o.refobjid, 'member')
-                         or pg_get_userbyid(o.refobjid) = any (%(roles)s))))
+                and coalesce(not owner.is_ours, not ({is_public})))
         ) k (kind, holds)
         where k.holds and r.rolname = any (%(leaving)s)
-        group by 1, 2, 3
+        group by 1, 2, 3, 4
         union all
-        select rolname, 'superuser', '' from pg_catalog.pg_roles
+        select rolname, 'superuser', '', '' from pg_catalog.pg_roles
         where rolname = any (%(leaving)s) and rolsuper and not current_setting('is_superuser')::bool""",
     # An inactive slot goes with its database
     "in_use_by": """
@@ -336,7 +342,9 @@ class _Pieces(dict):
         is_unknown = (
             "case when current_setting('is_superuser')::bool then current_setting(name, true) is null end"
         )
+        is_public = "false"
         if version >= 150000:
+            is_public = "s.classid = 'pg_catalog.pg_namespace'::regclass and s.objid = 2200"
             is_unknown = "pg_settings_get_flags(name) is null"
         if version >= 160000:
             options = "bool_or(a.inherit_option) as inherit, bool_or(a.set_option) as set"
@@ -349,6 +357,7 @@ class _Pieces(dict):
             _PIECES,
             options=options,
             acts=acts,
+            is_public=is_public,
             owned_types=owned_types,
             is_unknown=is_unknown,
             superusers_own=", ".join(f"'pg_catalog.{name}'::regclass" for name in superusers_own),
@@ -408,7 +417,7 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         extensions={e["name"]: (e["default_version"], *e["versions"]) for e in answers.get("extensions", ())},
         unknown_settings={row["name"]: tuple(row["known"]) for row in answers.get("unknown_settings", ())},
         dependents=_grouped(answers["dependents"], "role", "database", "owns"),
-        kept_by=_grouped(answers["kept_by"], "role", "kind", "place"),
+        kept_by=_grouped(answers["kept_by"], "role", "kind", "place", "whose"),
         in_use_by=_grouped(answers["in_use_by"], "database", "kind", "name"),
         grantors={(row["role"], row["member"]): tuple(row["grantors"]) for row in answers["memberships"]},
         acts_for=frozenset(reached["role"] for reached in answers["acts_for"]),

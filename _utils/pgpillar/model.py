@@ -203,9 +203,9 @@ class Server:
     grantors: Mapping[tuple[str, str], tuple[str, ...]] = field(
         default_factory=dict
     )  # who gave (role, member)
-    kept_by: Mapping[str, tuple[tuple[str, str], ...]] = field(
+    kept_by: Mapping[str, tuple[tuple[str, str, str], ...]] = field(
         default_factory=dict
-    )  # role: (kind, database) of what keeps it from being dropped
+    )  # role: (kind, database, owner) of what keeps it from being dropped
     in_use_by: Mapping[str, tuple[tuple[str, str], ...]] = field(
         default_factory=dict
     )  # database: (kind, name) of what keeps it from being dropped

@@ -745,13 +745,13 @@ def _keeps_role(name: str, current: Cluster, wanted: Cluster) -> Iterator[str]:
         return
     role, dropped, leaving = wanted.roles[name], _dropped(current, wanted), _absent(wanted.roles)
     yield from impossible_drop(role, current, wanted)
-    for kind, place in current.server.kept_by.get(name, ()):
+    for kind, place, whose in current.server.kept_by.get(name, ()):
         settled = {
             "closed": place in wanted.databases,  # it is opened, or told of already
             "of superusers": _has_mighty_heir(role, current, wanted),
         }
         if place not in dropped and not settled.get(kind):
-            yield _KEEPERS[kind].format(name=repr(name), place=repr(place))
+            yield _KEEPERS[kind].format(name=repr(name), place=repr(place), whose=repr(whose))
     for place, database in sorted(current.databases.items()):
         if place not in dropped:
             held = [one for one in sorted(database.grants) if _holds(one, name)]
@@ -768,8 +768,8 @@ _KEEPERS = {
     "allow connections there, or drop it",
     "of superusers": "role {name} owns what only a superuser can own in database {place}; "
     "drop that there, or name a superuser in reassign_to",
-    "not ours": "role {name} has rights in database {place} that the admin cannot revoke; "
-    "a superuser can, by DROP OWNED BY there",
+    "not ours": "role {name} has rights on what belongs to {whose} in database {place}, and the admin cannot "
+    "revoke them; {whose} can by REVOKE, or a superuser by DROP OWNED BY there",
     "superuser": "role {name} is a superuser, and only a superuser can drop it",
 }
 

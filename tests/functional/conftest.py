@@ -139,9 +139,13 @@ class Cluster:
 
     def preview(self, *args, **kwargs):
         """The tree of what would change."""
+        return text.tree(self.forecast(*args, **kwargs).changes)
+
+    def forecast(self, *args, **kwargs):
+        """The same, as the engine has it, and with what is known to fail."""
         declared = self.declared(*args, **kwargs)
         with connect.gateway(declared.endpoint) as gateway:
-            return text.tree(execute.preview(gateway, declared.cluster, self.scripts.__getitem__).changes)
+            return execute.preview(gateway, declared.cluster, self.scripts.__getitem__)
 
     def converge(self, *args, **kwargs):
         """The tree of what changed; a failure fails the test."""

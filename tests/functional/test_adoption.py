@@ -766,7 +766,7 @@ def test_a_role_that_owns_what_only_a_superuser_can_is_refused(staff):
 def test_a_hosted_admin_refuses_to_drop_whose_rights_it_cannot_revoke(every_hosted):
     every_hosted.converge(**BOTH, users=["shop", "ann"])
     every_hosted.query("create table hidden (); grant select on hidden to ann", dbname="defaultdb")
-    why = "role 'ann' has rights in database 'defaultdb' that the admin cannot revoke; a superuser can"
+    why = "role 'ann' has rights on what belongs to 'postgres' in database 'defaultdb', and the admin cannot"
     is_stuck(every_hosted, why, **BOTH, users=GONE)
     every_hosted.query("drop owned by ann", dbname="defaultdb")
     every_hosted.settle(**BOTH, users=GONE)

@@ -473,3 +473,21 @@ def test_objects_of_an_undeclared_role_that_the_admin_is_in_get_their_rights(eve
         "grant SELECT on table theirs in schema public to ann",
         "grant SELECT, INSERT, UPDATE, DELETE on table theirs in schema public to app",
     ]
+
+
+@EVERY
+def test_rights_that_keep_a_role_from_going_are_said_with_who_granted_them(every_hosted):
+    users = ["shop", "bob"]
+    every_hosted.converge(
+        databases={"shop": {"owner": "shop", "access": {"bob": "read"}}, "wiki": "shop"}, users=users
+    )
+    every_hosted.query("create role ghost; create schema theirs authorization ghost", **AT_SHOP)
+    every_hosted.query("set role ghost; grant usage on schema theirs to bob", **AT_SHOP)
+    gone = {"databases": {"shop": "shop", "wiki": "shop"}, "users": {"shop": {}, "bob": {"state": "absent"}}}
+    failures = every_hosted.attempt(**gone).failures
+    assert failures == {
+        "role 'bob'": "role 'bob' has rights on what belongs to 'ghost' in database 'shop', and the admin "
+        "cannot revoke them; 'ghost' can by REVOKE, or a superuser by DROP OWNED BY there"
+    }
+    every_hosted.query("drop owned by ghost", **AT_SHOP)
+    every_hosted.settle(**gone)
