@@ -110,8 +110,8 @@ _ROLES = {
             when s.classid = 'pg_database'::regclass then d.oid = s.objid
             else d.datname = current_database() end
         where s.refclassid = 'pg_authid'::regclass and r.rolname = any (%(leaving)s) group by 1, 2""",
-    # What DROP OWNED cannot reach. pg_shdepend has no row for the owner of a thing that belongs to a role that
-    # initdb made: so of the schema public, which from PostgreSQL 15 on belongs to pg_database_owner.
+    # What DROP OWNED cannot reach. pg_shdepend has no row for the owner of a thing that belongs to a role of
+    # initdb's, such as the schema public, which from PostgreSQL 15 on belongs to pg_database_owner.
     "kept_by": """
         select r.rolname as role, k.kind, coalesce(d.datname, current_database()) as place,
                case k.kind when 'not ours' then coalesce(owner.name, pg_get_userbyid(10))
