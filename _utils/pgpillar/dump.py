@@ -97,7 +97,13 @@ def _dump(program: str, gateway: Gateway, name: str, out) -> None:
         )
     if done.returncode:
         why = _cause(done.stderr.decode(errors="replace"))
-        raise ClusterError(f"nothing was dropped: pg_dump of {name!r} failed: {why}")
+        raise ClusterError(f"nothing was dropped: pg_dump of {name!r} failed: {why}{_remedy(why)}")
+
+
+def _remedy(why: str) -> str:
+    if "row-level security" not in why:
+        return ""
+    return "; have a superuser give the admin BYPASSRLS, or end FORCE ROW LEVEL SECURITY there"
 
 
 # What pg_dump says first, and what the server said to it; the rest is its queries and hints
