@@ -549,21 +549,16 @@ class _Inside:
         return owner not in {server.admin, server.public_owner, *server.acts_for, *self.roles}
 
     @cached_property
-    def _beyond_the_admin(self) -> frozenset[tuple[str, tuple[str, ...]]]:
-        """What nothing is granted on or revoked from, by kind and path."""
-        owners = {("schema", (name,)): schema.owner for name, schema in self.now.schemas.items()}
-        owners |= {("schema", (name,)): new for name, (_, new) in self.schema_moves.items()}
-        owners |= {
-            (one.kind, one.path): self.new_owners.get(one, one.owner) for one in self.now.objects or ()
-        }
-        return frozenset(thing for thing, owner in owners.items() if self._is_beyond_the_admin(owner))
+    def _beyond_the_admin(self) -> frozenset[Thing]:
+        """What nothing is granted on or revoked from."""
+        return frozenset(thing for thing, owner in self._owners() if self._is_beyond_the_admin(owner))
 
     def _in_scope(self, grants: Iterable[Grant]) -> set[Grant]:
         return {
             grant
             for grant in grants
             if grant.grantee in self.managed
-            and self._beyond_the_admin.isdisjoint(_ways(grant))
+            and _thing(grant) not in self._beyond_the_admin
             and (grant.kind == "database" or grant.path[0] in self.wanted.schemas)
             and not (
                 grant.kind == "routine" and grant.grantee == PUBLIC
