@@ -150,7 +150,8 @@ _ROLES = {
         union all
         select database, 'prepared transaction', gid from pg_catalog.pg_prepared_xacts""",
     "extensions": """
-        select v.name, e.default_version, array_agg(v.version order by v.version) as versions
+        select v.name, e.default_version, array_agg(v.version order by v.version) as versions,
+               bool_or(v.superuser) as of_superusers
         from pg_available_extension_versions v join pg_available_extensions e on e.name = v.name
         group by 1, 2""",
     "unknown_settings": """
@@ -415,6 +416,7 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         sees_passwords=row["sees_passwords"],
         founder=row["founder"],
         extensions={e["name"]: (e["default_version"], *e["versions"]) for e in answers.get("extensions", ())},
+        of_superusers=frozenset(e["name"] for e in answers.get("extensions", ()) if e["of_superusers"]),
         unknown_settings={row["name"]: tuple(row["known"]) for row in answers.get("unknown_settings", ())},
         dependents=_grouped(answers["dependents"], "role", "database", "owns"),
         kept_by=_grouped(answers["kept_by"], "role", "kind", "place", "whose"),

@@ -22,6 +22,7 @@ class _Place(NamedTuple):
 
     schema: str
     relocatable: bool
+    of_superusers: bool  # its script runs as a superuser, who owns what it makes, whoever asks for it
     missing: list[str]  # the extensions that it needs and that are not there
     planted: list[str]  # functions and operators that its script would find
 
@@ -35,7 +36,7 @@ def statements(cursor, change: Change, version: int, superuser: bool) -> list[Co
     place = _place(cursor, name, extension and extension.schema, extension and extension.version)
     if not place.planted:
         return sql.statements(change, version)
-    if not place.relocatable or place.missing:
+    if not place.relocatable or place.missing or (place.of_superusers and not superuser):
         raise ClusterError(_refusal(name, place))
     inside = sql.statements(_in_private(change), version)
     there = [] if extension else [_move(name, PRIVATE)]
@@ -55,18 +56,18 @@ def _move(name: str, schema: str) -> Composable:
 
 def _place(cursor, name: str, schema: str | None, version: str | None) -> _Place:
     cursor.execute(_AVAILABLE, {"name": name, "version": version})
-    schema_now, fixed, relocatable, needs = cursor.fetchone()
+    schema_now, fixed, relocatable, of_superusers, needs = cursor.fetchone()
     schema = schema_now or fixed or schema or "public"
     cursor.execute(_NEEDED, [needs or []])
     needed = dict(cursor.fetchall())
     cursor.execute(_PLANTED, {"schemas": [schema, *needed.values()]})
     missing = [one for one in needs or [] if one not in needed]
-    return _Place(schema, relocatable, missing, [row[0] for row in cursor.fetchall()])
+    return _Place(schema, relocatable, of_superusers, missing, [row[0] for row in cursor.fetchall()])
 
 
 _AVAILABLE = """
     select (select nspname from pg_catalog.pg_extension join pg_catalog.pg_namespace n on n.oid = extnamespace
-            where extname = v.name), v.schema, v.relocatable, v.requires
+            where extname = v.name), v.schema, v.relocatable, v.superuser, v.requires
     from pg_catalog.pg_available_extension_versions v
     join pg_catalog.pg_available_extensions e on e.name = v.name
     where v.name = %(name)s and v.version = coalesce(%(version)s, e.default_version)"""
@@ -92,7 +93,8 @@ _PLANTED = """
 
 def _refusal(name: str, place: _Place) -> str:
     found = ", ".join(place.planted)
-    said = f"the script of extension {name!r} has the admin's rights and would find {found}"
+    whose = "a superuser's" if place.of_superusers else "the admin's"
+    said = f"the script of extension {name!r} has {whose} rights and would find {found}"
     if place.missing and place.relocatable:
         first = ", ".join(map(repr, place.missing))
         return f"{said}; name {first}, which it needs, in pillar as well, before it"

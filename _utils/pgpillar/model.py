@@ -194,6 +194,9 @@ class Server:
     extensions: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # name: default version, then all of them
+    of_superusers: frozenset[str] = (
+        frozenset()
+    )  # the extensions whose objects a superuser owns, whoever made them
     unknown_settings: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # of those that are wanted, with the ones that are known

@@ -306,6 +306,15 @@ def would_fire(trigger: EventTrigger) -> str:
     )
 
 
+def _stays(database: str, extension: str, now: str, wanted: str) -> str:
+    path = f"postgresql:databases:{database}:extensions:{extension}:schema"
+    return (
+        f"only a superuser can move extension {extension!r} from schema {now} to {wanted}, for its objects "
+        f"belong to one; have a superuser run ALTER EXTENSION {extension} SET SCHEMA {wanted} there, or set "
+        f"{path} to {now}"
+    )
+
+
 class _Inside:
     """The comparison of one database with what is wanted of it."""
 
@@ -373,6 +382,10 @@ class _Inside:
             if wanted.schema and now.schema != wanted.schema:
                 yield Change("move extension", name, (now.schema, wanted.schema))
 
+    def _cannot_move(self, extension: str) -> bool:
+        """To move an extension takes the owner of each object in it."""
+        return bool(self.server) and not self.server.superuser and extension in self.server.of_superusers
+
     def _version(self, extension) -> str | None:
         if extension.version != LATEST or self.server is None:
             return extension.version
@@ -423,9 +436,12 @@ class _Inside:
         return creators | self.wanted.writers if one.kind == "large object" else creators
 
     def refusals(self) -> Iterator[str]:
-        """Functions of others that would run as the admin, and owners that nobody can replace."""
+        """Functions of others that would run as the admin, and what cannot move or get another owner."""
         for trigger in self.now.event_triggers:
             yield would_fire(trigger)
+        for change in self._extensions():
+            if change.kind == "move extension" and self._cannot_move(change.object):
+                yield _stays(self.wanted.key, change.object, *change.detail)
         for one in sorted(self.stuck):
             if one.owner in self.roles and not self._is_mighty(one.owner):
                 yield (

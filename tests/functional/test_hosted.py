@@ -491,3 +491,50 @@ def test_rights_that_keep_a_role_from_going_are_said_with_who_granted_them(every
     }
     every_hosted.query("drop owned by ghost", **AT_SHOP)
     every_hosted.settle(**gone)
+
+
+# Extensions, whose objects belong to a superuser although the admin creates them
+
+
+def with_citext(extensions, schema="ext"):
+    shop = {"owner": "shop", "schemas": {schema: {}}, "extensions": extensions}
+    return {"databases": {"shop": shop, "wiki": "shop"}, "users": ["shop"]}
+
+
+def where_citext_is(hosted):
+    return hosted.query(
+        "select extnamespace::regnamespace::text from pg_extension where extname = 'citext'", **AT_SHOP
+    )
+
+
+@EVERY
+def test_an_extension_that_only_a_superuser_can_move_is_refused_in_its_database_alone(every_hosted):
+    every_hosted.settle(**with_citext(["citext"]))
+    every_hosted.query("grant connect on database wiki, shop to public")
+    asked = with_citext({"citext": {"schema": "ext"}})
+    forecast = every_hosted.forecast(**asked)
+    outcome = every_hosted.attempt(**asked)
+    why = (
+        "only a superuser can move extension 'citext' from schema public to ext, for its objects belong to "
+        "one; have a superuser run ALTER EXTENSION citext SET SCHEMA ext there, or set "
+        "postgresql:databases:shop:extensions:citext:schema to public"
+    )
+    assert outcome.failures == forecast.failures == {"database 'shop'": why}
+    assert {change.database for change in outcome.changes} == {"wiki"}
+    every_hosted.query("alter extension citext set schema ext", **AT_SHOP)
+    every_hosted.settle(**asked)
+
+
+@EVERY
+def test_an_extension_is_refused_where_its_script_would_find_functions_of_others(every_hosted):
+    every_hosted.converge(**with_citext([]))
+    every_hosted.query("create function f() returns int language sql as 'select 1'", user="shop", **AT_SHOP)
+    failures = every_hosted.attempt(**with_citext(["citext"])).failures
+    assert failures == {
+        "database 'shop'": "the script of extension 'citext' has a superuser's rights and would find "
+        "public.f() of shop; name a schema of its own for the extension in pillar, or create and update it "
+        "by hand"
+    }
+    assert where_citext_is(every_hosted) == []
+    every_hosted.settle(**with_citext({"citext": {"schema": "ext"}}))
+    assert where_citext_is(every_hosted) == [("ext",)]
