@@ -483,7 +483,17 @@ class _Run:
         for database, _ in change.detail:
             self._insist_that_nothing_fires(database)
             with closing(self.gateway.open(database)) as connection, self._transaction(connection) as cursor:
+                self._take_back_as_owner(cursor, change.object.name)
                 for statement in sql.disown(change.object.name, change.object.reassign_to):
+                    cursor.execute(statement)
+
+    def _take_back_as_owner(self, cursor, role: str) -> None:
+        """What a role may pass on DROP OWNED revokes in that role's name, where the admin is no superuser."""
+        if not self.current.server.superuser:
+            cursor.execute(_MAY_PASS_ON, [role])
+            for owner, what in cursor.fetchall():
+                revoke = SQL("REVOKE ALL ON {} FROM {} CASCADE").format(SQL(what), Identifier(role))
+                for statement in sql.acting_as(owner, revoke):
                     cursor.execute(statement)
 
     def _insist_that_nothing_fires(self, database: str) -> None:
@@ -715,6 +725,25 @@ _LOCKABLE = """
     join pg_catalog.pg_class t on t.oid = coalesce(d.refobjid, c.oid)
     join pg_catalog.pg_namespace n on n.oid = t.relnamespace
     where t.relkind in ('r', 'p', 'v') and has_table_privilege(t.oid, 'select') order by 1, 2"""
+
+# What the owner lets a role pass on, as GRANT names it
+_MAY_PASS_ON = """
+    select distinct pg_get_userbyid(t.owner), t.what
+    from (
+        select datdba as owner, datacl as acl, 'DATABASE ' || quote_ident(datname) as what
+        from pg_catalog.pg_database
+        union all select nspowner, nspacl, 'SCHEMA ' || quote_ident(nspname) from pg_catalog.pg_namespace
+        union all select typowner, typacl, 'TYPE ' || oid::regtype from pg_catalog.pg_type
+        union all select proowner, proacl, 'ROUTINE ' || oid::regprocedure from pg_catalog.pg_proc
+        union all
+        select relowner, relacl, case relkind when 'S' then 'SEQUENCE ' else 'TABLE ' end || oid::regclass
+        from pg_catalog.pg_class
+        union all
+        select relowner, attacl, 'TABLE ' || attrelid::regclass
+        from pg_catalog.pg_attribute join pg_catalog.pg_class c on c.oid = attrelid
+    ) t, aclexplode(t.acl) a
+    where a.is_grantable and a.grantor = t.owner and pg_get_userbyid(a.grantee) = %s
+          and a.grantee <> t.owner and pg_has_role(t.owner, 'member')"""
 
 _BEFORE_CONNECTING = (
     "create database",

@@ -342,7 +342,7 @@ def _grant(change: Change, version: int):
     grant = SQL("GRANT {} ON {} TO {}").format(
         _privileges(rights), _on(rights, change), _role(rights.grantee)
     )
-    yield from _as(rights.acting, grant + option)
+    yield from acting_as(rights.acting, grant + option)
 
 
 def _revoke(change: Change, version: int):
@@ -355,10 +355,11 @@ def _revoke(change: Change, version: int):
         _role(rights.grantee),
         SQL(" CASCADE" if rights.cascade else ""),
     )
-    yield from _as(rights.grantor or rights.acting, revoke)
+    yield from acting_as(rights.grantor or rights.acting, revoke)
 
 
-def _as(role: str | None, statement: Composable) -> list[Composable]:
+def acting_as(role: str | None, statement: Composable) -> list[Composable]:
+    """A statement in the name of a role that the admin is a member of."""
     if not role:
         return [statement]
     return [SQL("SET LOCAL ROLE {}").format(Identifier(role)), statement, SQL("RESET ROLE")]

@@ -261,6 +261,34 @@ def test_a_role_goes_and_leaves_what_it_owns_to_an_heir(every_hosted):
     assert every_hosted.query("select 1 from pg_roles where rolname = 'olga'") == []
 
 
+@EVERY
+def test_a_role_that_may_pass_on_rights_is_dropped(every_hosted):
+    """The admin is a member of that role as well as of the owner, who gave it those rights."""
+    users = {"shop": {}, "olga": {}}
+    every_hosted.settle(databases={"shop": "shop"}, users=users)
+    for statement in (
+        "create schema elsewhere; create table elsewhere.t (id int); create sequence elsewhere.s",
+        "create function elsewhere.f(int, out int) language sql as 'select 1'",
+        "create type elsewhere.mood as enum ('a')",
+        *(f"grant {what} to olga with grant option" for what in PASSED_ON),
+    ):
+        every_hosted.query(statement, user="shop", **AT_SHOP)
+    users["olga"] = {"state": "absent"}
+    every_hosted.settle(databases={"shop": "shop"}, users=users)
+    assert every_hosted.query("select 1 from pg_roles where rolname = 'olga'") == []
+
+
+PASSED_ON = (
+    "all on database shop",
+    "all on schema elsewhere",
+    "insert on elsewhere.t",
+    "select (id) on elsewhere.t",
+    "all on sequence elsewhere.s",
+    "all on function elsewhere.f",
+    "all on type elsewhere.mood",
+)
+
+
 # Passwords, which it can only try
 
 
