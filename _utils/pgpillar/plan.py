@@ -328,20 +328,30 @@ class _Inside:
         self.stuck = {one: new for one, new in moves.items() if one not in self.new_owners}
 
     def changes(self) -> list[Change]:
+        grants = [*self._grants()]
+        first = self._first_of(grants)
         return [
             *self._database(),
             *self._schemas(),
+            *first,
             *self._extensions(),
             *(
                 Change("own object", one, self.new_owners[one])
                 for one in sorted(self.new_owners)
                 if not one.bound
             ),
-            *self._grants(),
+            *(one for one in grants if one not in first),
             *self._default_grants(),
             *self._role_settings(),
             *self._birth(),
         ]
+
+    def _first_of(self, grants: list[Change]) -> list[Change]:
+        """The rights on schemas that an owner there needs to be one or to act, where no superuser helps."""
+        hosted = self.server is not None and not self.server.superuser
+        if not hosted or not (self.new_owners or any(one.object.acting for one in grants)):
+            return []
+        return [one for one in grants if one.kind == "grant" and one.object.kind == "schema"]
 
     def _database(self) -> Iterator[Change]:
         now, wanted = self.now, self.wanted
@@ -475,16 +485,13 @@ class _Inside:
         too_much = {grant for grant in excess if grant.grantable and _plain(grant) in wanted | now}
         missing -= set(map(_plain, too_much))
         acting = self._acting(now | lent)
-        # An owner that acts has to reach what it owns
-        first = {grant for grant in missing if acting and grant.kind == "schema"}
         # What a role passed on goes before the right by which it did
         revoked = _rights(too_much, acting, option_only=True) + _rights(excess - too_much, acting)
-        yield from (Change("grant", rights) for rights in _rights(first, acting))
         yield from (Change("keep", rights) for rights in _rights(kept, acting))
         yield from (Change("grant", rights) for rights in _rights(lent, acting))
         for rights in sorted(revoked, key=lambda rights: (rights.grantor == BY_OWNER, rights.cascade)):
             yield Change("revoke", rights, destructive=True)
-        yield from (Change("grant", rights) for rights in _rights(missing - first, acting))
+        yield from (Change("grant", rights) for rights in _rights(missing, acting))
 
     def _acting(self, grants: Iterable[Grant]) -> dict[Thing, str]:
         """The owners of what others may grant as well.

@@ -566,3 +566,14 @@ def test_an_extension_is_refused_where_its_script_would_find_functions_of_others
     assert where_citext_is(every_hosted) == []
     every_hosted.settle(**with_citext({"citext": {"schema": "ext"}}))
     assert where_citext_is(every_hosted) == [("ext",)]
+
+
+@EVERY
+def test_an_owner_that_may_no_longer_create_may_again_before_it_gets_objects(every_hosted):
+    converged(every_hosted)
+    every_hosted.query("create table annas (id int); alter table annas owner to ann", **AT_SHOP)
+    every_hosted.query("revoke all on schema public from pg_database_owner, shop, public", **AT_SHOP)
+    lines = every_hosted.settle(**SHOP)["databases"]["shop"]
+    assert lines.index("grant CREATE, USAGE on schema public to shop") < lines.index(
+        "table public.annas owner: ann → shop"
+    )
