@@ -315,6 +315,14 @@ def _stays(database: str, extension: str, now: str, wanted: str) -> str:
     )
 
 
+def _keeps_out(schema: str, owner: str, heir: str) -> str:
+    return (
+        f"schema {schema} belongs to {owner!r}, which pillar does not name and the admin is not in, and "
+        f"{heir!r} may not create there, so that nothing in it can be given to {heir!r}; have a superuser "
+        f"change the owner of the schema, or put the admin into {owner!r}"
+    )
+
+
 class _Inside:
     """The comparison of one database with what is wanted of it."""
 
@@ -452,12 +460,22 @@ class _Inside:
         for change in self._extensions():
             if change.kind == "move extension" and self._cannot_move(change.object):
                 yield _stays(self.wanted.key, change.object, *change.detail)
+        moves = {(one.path[0], new) for one, new in self.new_owners.items() if self._is_closed(one.path[0])}
+        for schema, new in sorted(moves):
+            yield _keeps_out(schema, self.now.schemas[schema].owner, new)
         for one in sorted(self.stuck):
             if one.owner in self.roles and not self._is_mighty(one.owner):
                 yield (
                     f"{one.kind} {one.path[-1]} belongs to {one.owner!r}, who may not create there, and "
                     f"cannot be given to {self.stuck[one]!r}; {kinds.KINDS[one.kind].remedy}"
                 )
+
+    def _is_closed(self, schema: str) -> bool:
+        """Whether none of pillar's roles may create in a schema, and the admin cannot change that."""
+        creators = {
+            one.grantee for one in self.now.grants if (*one.path, one.privilege) == (schema, "CREATE")
+        }
+        return ("schema", (schema,)) in self._beyond_the_admin and creators.isdisjoint(self.managed)
 
     def _move(self, schema: Schema) -> tuple[str | None, str | None]:
         if schema.owner is None:

@@ -577,3 +577,17 @@ def test_an_owner_that_may_no_longer_create_may_again_before_it_gets_objects(eve
     assert lines.index("grant CREATE, USAGE on schema public to shop") < lines.index(
         "table public.annas owner: ann → shop"
     )
+
+
+@EVERY
+def test_objects_in_a_schema_of_an_undeclared_role_cannot_be_given_to_who_may_not_create_there(every_hosted):
+    converged(every_hosted)
+    every_hosted.query("create table annas (id int); alter table annas owner to ann", **AT_SHOP)
+    every_hosted.query("create role ghost; alter schema public owner to ghost", **AT_SHOP)
+    every_hosted.query("revoke create on schema public from shop, olga", **AT_SHOP)
+    forecast, outcome = every_hosted.forecast(**SHOP), every_hosted.attempt(**SHOP)
+    assert outcome.failures == forecast.failures
+    assert set(outcome.failures) == {"database 'shop'"}
+    assert "schema public belongs to 'ghost'" in outcome.failures["database 'shop'"]
+    every_hosted.query("grant ghost to doadmin")
+    every_hosted.settle(**SHOP)
