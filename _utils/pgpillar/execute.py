@@ -180,7 +180,7 @@ class _Run:
         scripts: dict[str, str],
     ):
         self.connection, self.lock, self.gateway, self.scripts = connection, lock, gateway, scripts
-        self.current, self.wanted = sight.current, sight.wanted
+        self.current, self.wanted, self.healing = sight.current, sight.wanted, sight.healing
         self.version = self.current.server.version
         self.outcome = Outcome([], _failures(sight))
         self.amiss: set[str] = set()  # the roles that a database cannot do with as they are
@@ -315,7 +315,7 @@ class _Run:
             raise _Failed(f"it waits until {', '.join(map(repr, sorted(missed)))} is as asked")
         try:
             for change in foretold:
-                if change.kind in _BEFORE_CONNECTING:
+                if change.kind in _BEFORE_CONNECTING or change in self.healing:
                     self._alone(change, done)
             self._inside(name, done)
         except BaseException:
@@ -750,6 +750,7 @@ _BEFORE_CONNECTING = (
     "open database",
     "set database setting",
     "reset database setting",
+    "limit database",
 )
 _FAREWELLS = ("quarantine database", "drop database", "drop role")
 ROLES_STAGE, DATABASE_STAGE, FAREWELL_STAGE = "roles", "database", "farewell"

@@ -15,7 +15,7 @@ import psycopg2
 from pgpillar import catalog, scram
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Role
-from pgpillar.plan import Change, settings_of
+from pgpillar.plan import Change, outside_of
 
 READERS = 4
 LOGINS = 8
@@ -27,7 +27,7 @@ class Sight(NamedTuple):
     current: Cluster
     wanted: Cluster
     unseen: dict[str, str]
-    healing: list[Change]  # of settings, in databases that could not be seen
+    healing: list[Change]  # from outside, of databases that could not be seen
 
 
 def read(gateway: Gateway, wanted: Cluster) -> Sight:
@@ -58,7 +58,7 @@ def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
     healing = [
         change
         for name in sorted(unseen)
-        for change in settings_of(current.databases[name], wanted.databases[name])
+        for change in outside_of(current.databases[name], wanted.databases[name])
     ]
     current = replace(current, name=wanted.name, databases=seen)
     current = replace(current, roles={**current.roles, **proven(gateway, current, wanted)})

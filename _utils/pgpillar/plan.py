@@ -117,9 +117,15 @@ def heirs(now: Database, wanted: Database, cluster: Cluster) -> dict[tuple[str, 
     return found
 
 
-def settings_of(now: Database, wanted: Database) -> list[Change]:
-    """The settings of a database, which can be changed without entering it."""
-    return [*_settings("database setting", wanted.name, now.settings, wanted.settings, wanted.name)]
+def outside_of(now: Database, wanted: Database) -> list[Change]:
+    """What may keep an admin out of a database, and can be changed without entering it."""
+    changes = [*_settings("database setting", wanted.name, now.settings, wanted.settings)]
+    if now.connection_limit != wanted.connection_limit and not now.unfinished:
+        changes.append(Change("limit database", wanted.name, wanted.connection_limit))
+    way_in = Grant("database", (), "CONNECT", wanted.owner)  # a hosted admin comes in by the owner's right
+    if now.owner == wanted.owner and way_in not in now.grants:
+        changes.append(Change("grant", *_rights({way_in}, {})))
+    return [replace(change, database=wanted.name) for change in changes]
 
 
 def destructive(changes: Iterable[Change]) -> list[Change]:
