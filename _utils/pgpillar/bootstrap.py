@@ -64,14 +64,15 @@ def run(gateway: Gateway, script: Script, password: Secret, ending: Iterable[Com
         _run_as_login(gateway, script, password, ending)
     except ClusterError:
         with suppress(ClusterError, psycopg2.Error):  # the next run removes it
-            remove_login(gateway)
+            remove_login(gateway, script.database)
         raise
-    remove_login(gateway)
+    remove_login(gateway, script.database)
 
 
 def _run_as_login(gateway: Gateway, script: Script, password: Secret, ending: Iterable[Composable]) -> None:
     with closing(gateway.open_as(BOOTSTRAP_LOGIN, password, script.database, script.owner)) as session:
         pid = session.info.backend_pid
+        _shut_out_others(gateway)
         try:
             _within(
                 gateway.endpoint.statement_timeout + GRACE,
@@ -83,6 +84,13 @@ def _run_as_login(gateway: Gateway, script: Script, password: Secret, ending: It
             raise ScriptFailed(
                 f"{script.url} failed and left nothing behind: {explained(error, detail=False)}{advice}"
             ) from None
+
+
+def _shut_out_others(gateway: Gateway) -> None:
+    """The one session that is needed is there. Nobody else logs in, whatever the script does."""
+    with closing(gateway.open()) as connection, connection.cursor() as cursor:
+        cursor.execute(_NOLOGIN)
+        connection.commit()
 
 
 def _run_in(session, gateway: Gateway, script: Script, ending: Iterable[Composable]) -> None:
@@ -110,41 +118,49 @@ def _terminate(gateway: Gateway, pid: int) -> None:
         cursor.execute("SELECT pg_catalog.pg_terminate_backend(%s)", [pid])
 
 
-def remove_login(gateway: Gateway) -> None:
-    """Remove the login of a script and all that it left, also after a run that was killed."""
+def remove_login(gateway: Gateway, database: str) -> None:
+    """Remove the login of a script and what it left in a database, also after a run that was killed.
+
+    What it owns goes, and never to anybody else: its functions would run with the rights of their new owner.
+    """
     with closing(gateway.open()) as connection, connection.cursor() as cursor:
         connection.autocommit = True
-        cursor.execute(_SESSIONS, [BOOTSTRAP_LOGIN])
-        cursor.execute(_PLACES, [BOOTSTRAP_LOGIN])
+        cursor.execute("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", [BOOTSTRAP_LOGIN])
+        if not cursor.fetchone():
+            return
+        for statement in (_NOLOGIN, _LEAVE, _SESSIONS):
+            cursor.execute(statement)
         try:
-            for database, owner in cursor.fetchall():
-                _disown(gateway, database, owner)
-            cursor.execute(SQL("DROP ROLE IF EXISTS {}").format(_LOGIN))
+            _drop_owned(gateway, database)
+            cursor.execute(SQL("DROP ROLE {}").format(_LOGIN))
         except (ClusterError, psycopg2.Error):
             _put_aside(cursor)
 
 
 def _put_aside(cursor) -> None:
-    """The owner of any database can grant the login a right there and close the database to the admin.
+    """Others can grant the login a right elsewhere, so that it cannot be dropped.
 
-    The role then stays under another name, without a login, and ``unmanaged`` lists it.
+    The role then stays under another name, without a login and in no other role; ``unmanaged`` lists it.
     """
     aside = Identifier(f"{BOOTSTRAP_LOGIN}_{secrets.token_hex(4)}")
-    cursor.execute(SQL("ALTER ROLE {} NOLOGIN").format(_LOGIN))
     cursor.execute(SQL("ALTER ROLE {} RENAME TO {}").format(_LOGIN, aside))
 
 
-_SESSIONS = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = %s"
-_PLACES = """
-    SELECT DISTINCT d.datname, pg_catalog.pg_get_userbyid(d.datdba)
-    FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
-    JOIN pg_catalog.pg_database d
-         ON d.oid = s.dbid OR s.classid = 'pg_catalog.pg_database'::regclass AND d.oid = s.objid
-    WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND r.rolname = %s"""
+# Whoever runs as the login could give it another password
+_NOLOGIN = SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(_LOGIN)
+# On the server, since a name may not be UTF-8
+_LEAVE = """DO $$ DECLARE one name; BEGIN
+    FOR one IN SELECT r.rolname FROM pg_catalog.pg_auth_members m
+               JOIN pg_catalog.pg_roles r ON r.oid = m.roleid JOIN pg_catalog.pg_roles l ON l.oid = m.member
+               WHERE l.rolname = 'pgpillar_bootstrap'
+    LOOP EXECUTE format('REVOKE %I FROM pgpillar_bootstrap', one); END LOOP; END $$"""
+_SESSIONS = """
+    SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+    WHERE usename = 'pgpillar_bootstrap'"""
 
 
-def _disown(gateway: Gateway, database: str, owner: str) -> None:
-    with closing(gateway.open(database)) as connection, connection.cursor() as cursor:
-        cursor.execute(SQL("REASSIGN OWNED BY {} TO {}").format(_LOGIN, Identifier(owner)))
+def _drop_owned(gateway: Gateway, database: str) -> None:
+    quiet = gateway.without_event_triggers()
+    with closing(gateway.open(database, **quiet)) as connection, connection.cursor() as cursor:
         cursor.execute(SQL("DROP OWNED BY {}").format(_LOGIN))
         connection.commit()

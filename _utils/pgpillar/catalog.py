@@ -99,7 +99,7 @@ _ROLES = {
         )
         select r.rolname as role from pg_catalog.pg_roles r join reached using (oid)""",
     "role_settings": """
-        select '' as database, r.rolname as role, s.setconfig as settings
+        select '' as database, r.rolname as role, {stored} as settings
         from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
         where s.setdatabase = 0 and (%(roles)s::text[] is null or r.rolname = any (%(roles)s))""",
     "dependents": """
@@ -161,10 +161,11 @@ _ROLES = {
 
 _DATABASES = {
     "settings": """
-        select d.datname as database, coalesce(r.rolname, '') as role, s.setconfig as settings
+        select d.datname as database, coalesce(r.rolname, '') as role, {stored} as settings
         from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase
         left join pg_roles r on r.oid = s.setrole
-        where %(databases)s::text[] is null or d.datname = any (%(databases)s)""",
+        where (%(databases)s::text[] is null or d.datname = any (%(databases)s))
+              and (%(roles)s::text[] is null or s.setrole = 0 or r.rolname = any (%(roles)s))""",
     "databases": """
         select datname as name, pg_get_userbyid(datdba) as owner, datconnlimit = {unfinished} as unfinished,
                datallowconn as open, datconnlimit as connection_limit,
@@ -300,6 +301,9 @@ _PIECES = {
         _of_the_founder(kind) for kind in KINDS.values() if kind.since == ALWAYS
     ),
     "unfinished": str(UNFINISHED_LIMIT),
+    # Any role can store a value of many megabytes for itself. Of a long one only a part is read, and a hash.
+    "stored": """array(select case when octet_length(one) > 8192 then left(one, 8192) || md5(one) else one end
+                       from unnest(s.setconfig) one)""",
     "grantee": undeclared.GRANTEE,
     "grantor": _GRANTOR.format(owner="d.datdba"),
     "thing_grantor": _GRANTOR.format(owner="t.owner"),
@@ -393,7 +397,7 @@ def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Clust
 
 def read_database(connection, wanted: Database) -> Database:
     """One database, without and within, on a connection that leads to it."""
-    arguments = {"databases": [wanted.name], **_arguments(wanted)}
+    arguments = {"databases": [wanted.name], "roles": None, **_arguments(wanted)}
     answers = _ask(connection, {**_DATABASES, **_inside(wanted)}, arguments)
     return _filled(_databases(answers)[wanted.name], answers)
 

@@ -183,6 +183,7 @@ class _Run:
         self.current, self.wanted, self.healing = sight.current, sight.wanted, sight.healing
         self.version = self.current.server.version
         self.outcome = Outcome([], _failures(sight))
+        self.held: set[tuple[str, str]] = set()  # (database, role): settings of that role there
         self.amiss: set[str] = set()  # the roles that a database cannot do with as they are
         self.unjoined: set[str] = set()  # the roles that the admin cannot act for
 
@@ -205,6 +206,8 @@ class _Run:
             self.outcome.failures[where] = self._sentence(blocked)
         except psycopg2.Error as error:
             self.outcome.failures[where] = explained(error)
+        except (UnicodeError, LookupError, ValueError) as error:  # of this share alone, whatever it is
+            self.outcome.failures[where] = f"what the server holds cannot be read ({type(error).__name__})"
         return (where != ROLES_STAGE and self._has_lock()) or where not in self.outcome.failures
 
     def _has_lock(self) -> bool:
@@ -254,7 +257,10 @@ class _Run:
     def _sentence(self, failure: _Refused | _Blocked) -> str:
         if isinstance(failure, _Refused):
             return str(failure)
-        holders = self._holders(failure.change.database)
+        try:
+            holders = self._holders(failure.change.database)
+        except (ClusterError, psycopg2.Error, UnicodeError):
+            holders = ""  # who it is cannot be read, such as a name that is not UTF-8
         return f"{text.line(failure.change)}: {explained(failure.error)}{holders}"
 
     def _note_refusal(self, changes: list[Change], why: str) -> None:
@@ -347,17 +353,25 @@ class _Run:
 
     @contextmanager
     def _entered(self, name: str):
-        with closing(self.gateway.open(name)) as connection:
+        """A way in on which no event trigger has fired before each was looked at."""
+        quiet = self.gateway.without_event_triggers()
+        with closing(self.gateway.open(name, **quiet)) as connection:
             _set_writable(connection)
+            self._insist_that_nothing_fires(connection, name)
+            if quiet:
+                with connection.cursor() as cursor:
+                    cursor.execute("SET event_triggers TO on")
             yield connection
 
     def _script(self, change: Change) -> bootstrap.Script:
         owner, url = change.detail
+        if change.database not in self.scripts:  # it was not known to be unfinished when scripts were read
+            raise _Failed("it is unfinished, and its bootstrap script was not foreseen; run this again")
         return bootstrap.Script(url, self.scripts[change.database], change.database, owner)
 
     def _prepare(self, connection, changes: list[Change], script: Change) -> Secret:
         """All that a bootstrap script finds there. Nobody else is let in before it has run."""
-        bootstrap.remove_login(self.gateway)
+        bootstrap.remove_login(self.gateway, script.database)
         with self._transaction(connection) as cursor:
             self._apply(cursor, [change for change in changes if not _lets_in(change)])
             admitted = bootstrap.admit(cursor, self._script(script), self.current.server.superuser)
@@ -394,6 +408,9 @@ class _Run:
         done = []
         with self._transaction(connection) as cursor:
             todo = self._left(connection, name)
+            for change in todo:
+                if change.kind == "bootstrap":  # it was not there before, or has run
+                    raise _Failed(f"{change.detail[1]} left it marked as unfinished; correct the script")
             for _ in range(ROUNDS):
                 done += self._apply(cursor, todo)
                 todo = todo and self._left(connection, name)
@@ -410,6 +427,8 @@ class _Run:
         for number, change in enumerate(changes):
             if change.kind in _ON_OBJECTS:
                 made += self._on_objects(cursor, change)
+            elif change.kind in _OF_A_ROLE:
+                made += self._of_a_role(cursor, change)
             else:
                 self._make(cursor, change)
                 made.append(change)
@@ -428,6 +447,20 @@ class _Run:
             parts = _parts(change, 1)
             return [made for part in parts for made in self._on_objects(cursor, part)] if parts[1:] else []
         cursor.execute("RELEASE SAVEPOINT objects")
+        return [change]
+
+    def _of_a_role(self, cursor, change: Change) -> list[Change]:
+        """A role can hold its own settings in any database. Then it alone is not as asked there."""
+        cursor.execute("SAVEPOINT role")
+        try:
+            self._make(cursor, change)
+        except _Blocked as blocked:
+            cursor.execute("ROLLBACK TO SAVEPOINT role")
+            role = change.detail[0]
+            self.held.add((change.database, role))
+            self._note(f"role {role!r}", f"in database {change.database!r}, {self._sentence(blocked)}")
+            return []
+        cursor.execute("RELEASE SAVEPOINT role")
         return [change]
 
     def _hold(self, cursor, change: Change) -> None:
@@ -451,7 +484,11 @@ class _Run:
         now, server = catalog.read_database(connection, wanted), self.current.server
         if refusals := refused_inside(now, wanted, self.wanted, server):
             raise _Failed("; ".join(refusals))
-        return database_changes(now, wanted, self.wanted, server)
+        changes = database_changes(now, wanted, self.wanted, server)
+        return [change for change in changes if not self._is_held(change)]
+
+    def _is_held(self, change: Change) -> bool:
+        return change.kind in _OF_A_ROLE and (change.database, change.detail[0]) in self.held
 
     # Farewells: each on its own
 
@@ -481,8 +518,7 @@ class _Run:
 
     def _disown(self, change: Change) -> None:
         for database, _ in change.detail:
-            self._insist_that_nothing_fires(database)
-            with closing(self.gateway.open(database)) as connection, self._transaction(connection) as cursor:
+            with self._entered(database) as connection, self._transaction(connection) as cursor:
                 self._take_back_as_owner(cursor, change.object.name)
                 for statement in sql.disown(change.object.name, change.object.reassign_to):
                     cursor.execute(statement)
@@ -496,11 +532,9 @@ class _Run:
                 for statement in sql.acting_as(owner, revoke):
                     cursor.execute(statement)
 
-    def _insist_that_nothing_fires(self, database: str) -> None:
-        """Pillar may not name the database, so that no plan has looked into it."""
-        with closing(self.gateway.open_to_read(database)) as connection:
-            for trigger in catalog.event_triggers(connection):
-                raise _Failed(f"in database {database!r}, {would_fire(trigger)}")
+    def _insist_that_nothing_fires(self, connection, database: str) -> None:
+        for trigger in catalog.event_triggers(connection):
+            raise _Failed(f"in database {database!r}, {would_fire(trigger)}")
 
     # One statement
 
@@ -745,6 +779,7 @@ _MAY_PASS_ON = """
     where a.is_grantable and a.grantor = t.owner and pg_get_userbyid(a.grantee) = %s
           and a.grantee <> t.owner and pg_has_role(t.owner, 'member')"""
 
+_OF_A_ROLE = ("set role setting here", "reset role setting here")
 _BEFORE_CONNECTING = (
     "create database",
     "open database",

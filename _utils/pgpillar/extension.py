@@ -77,17 +77,14 @@ _NEEDED = """
 _PLANTED = """
     select format('%%s of %%s', found.name, r.rolname)
     from (
-        select 'pg_catalog.pg_proc'::regclass as catalog, oid, pronamespace as schema, proowner as owner,
-               oid::regprocedure::text as name
+        select pronamespace as schema, proowner as owner, oid::regprocedure::text as name
         from pg_catalog.pg_proc
         union all
-        select 'pg_catalog.pg_operator'::regclass, oid, oprnamespace, oprowner, oid::regoperator::text
+        select oprnamespace, oprowner, oid::regoperator::text
         from pg_catalog.pg_operator
     ) found
     join pg_catalog.pg_namespace n on n.oid = found.schema join pg_catalog.pg_roles r on r.oid = found.owner
     where n.nspname = any (%(schemas)s::text[]) and not r.rolsuper and r.rolname <> current_user
-      and not exists (select from pg_catalog.pg_depend d where d.classid = found.catalog
-                      and d.objid = found.oid and d.deptype = 'e')
     order by 1 limit 3"""
 
 

@@ -52,6 +52,9 @@ def _elsewhere(change: Change) -> Iterable[Composable]:
         for database, _ in change.detail or ():
             yield SQL("-- in database {}").format(Identifier(database))
             yield from disown(change.object.name, change.object.reassign_to)
+    if change.kind == "bootstrap":
+        owner, url = change.detail
+        yield SQL("-- {} is run as {}, on a connection of its own").format(SQL(url), Identifier(owner))
 
 
 def _text(part: Composable) -> str:
@@ -413,8 +416,8 @@ def _default(change: Change, action: str) -> Composed:
 
 
 def _bootstrap(change: Change, version: int):
-    owner, url = change.detail
-    yield SQL("-- {} is run as {}, on a connection of its own").format(SQL(url), Identifier(owner))
+    """Nothing by the admin: the script runs on a connection of its own."""
+    return ()
 
 
 _WRITERS = {

@@ -169,7 +169,8 @@ DATABASE = Section(
         "access": Key(ACCESS, "role: read, write or owner", NOTHING),
         "extensions": Key(Extensions(), "what CREATE EXTENSION is to make", NOTHING),
         "bootstrap": Key(
-            Text("a salt:// address", r"salt://.+"), "SQL to run once, when the database is new"
+            Text("a salt:// address", r"salt://[^\x00-\x1f\x7f]+"),
+            "SQL to run once, when the database is new",
         ),
         "connection_limit": Key(LIMIT, "how many connections it takes; -1 for any number", -1),
         "settings": Key(Settings(), "setting: value", frozenset()),

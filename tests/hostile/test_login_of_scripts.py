@@ -1,0 +1,112 @@
+"""The login of bootstrap scripts, and the mark of an unfinished database, in the hands of others."""
+
+import psycopg2
+import pytest
+
+from pgpillar.pillar import PillarError
+from tests.hostile.limits import from_major, superuser_alone
+from tests.hostile.scene import SCRIPT, trap
+
+NEW = {"stock": {"owner": "carol", "bootstrap": SCRIPT}}
+EVIL = (
+    "create function pg_temp.evil() returns void language plpgsql security definer"
+    " as $do$ begin alter role mallory superuser; end $do$"
+)
+MARK = "alter database shop connection limit 1885827177"
+MARKS_AT_COMMIT = f"""
+    create table t (id int);
+    create function mark() returns trigger language plpgsql as $f$ begin
+        execute '{MARK}'; return null; end $f$;
+    create constraint trigger x after insert on t deferrable initially deferred
+        for each row execute function mark();
+    insert into t values (1)"""
+
+
+@pytest.fixture
+def script(scene):
+    scene.cluster.scripts[SCRIPT] = "create table orders (id int)"
+
+
+@superuser_alone
+@pytest.mark.usefixtures("script")
+def test_functions_of_a_login_that_others_made_go_to_nobody(scene):
+    """Whoever may create roles makes it first, and leaves a function in the admin's database."""
+    users = {"mallory": {"attributes": ["createrole"]}}
+    scene.begins(users=users)
+    with scene.session("mallory", "postgres") as session, session.cursor() as cursor:
+        session.autocommit = True
+        cursor.execute("create role pgpillar_bootstrap login")
+        cursor.execute("grant pgpillar_bootstrap to mallory")
+        cursor.execute(f"set role pgpillar_bootstrap; {EVIL}; reset role")
+        outcome = scene.cluster.attempt(**scene.pillar(users=users, databases=NEW))
+        assert outcome.failures == {}
+        with pytest.raises(psycopg2.Error):
+            cursor.execute("select pg_temp.evil()")
+    scene.nobody_gained()
+
+
+@superuser_alone
+def test_a_script_that_marks_its_database_again_fails_alone(scene):
+    scene.bootstraps(MARKS_AT_COMMIT)
+
+
+@pytest.mark.usefixtures("script")
+def test_an_owner_that_marks_and_closes_its_database_fails_alone(scene):
+    scene.begins(bootstrap=SCRIPT)
+    scene.sql(MARK, dbname="postgres")
+    scene.sql("alter database shop allow_connections false", dbname="postgres")
+    scene.endures(bootstrap=SCRIPT)
+
+
+@superuser_alone
+def test_a_function_that_the_owner_put_into_an_extension_is_seen(scene):
+    """What belongs to an extension is not the extension's own where a role owns it."""
+    scene.begins()
+    scene.sql("create extension hstore; create function citext_cmp(text, text) returns int language sql"
+              " as 'select 1'; alter extension hstore add function citext_cmp(text, text)")  # fmt: skip
+    scene.endures(extensions=["citext", "earthdistance"], naming=["citext_cmp"])
+
+
+@from_major(17)
+@superuser_alone
+def test_a_login_trigger_does_not_fire_in_a_database_that_its_owner_has_closed(scene):
+    scene.begins()
+    scene.sql(trap())
+    scene.sql("create function loud() returns event_trigger language plpgsql as $do$ begin"
+              " perform public.trap(); end $do$")  # fmt: skip
+    scene.founder("create event trigger loud on login execute function public.loud();"
+                  " alter event trigger loud enable always")  # fmt: skip
+    scene.sql("alter database shop allow_connections false", dbname="postgres")
+    scene.endures(naming=["loud"])
+
+
+def test_a_setting_of_many_megabytes_stops_nobody(scene):
+    scene.begins()
+    scene.stranger()
+    huge = "select length(set_config('local_preload_libraries', repeat(chr(1), 180000000), false))"
+    scene.sql(f"{huge}; alter role stranger in database books set local_preload_libraries from current",
+              "stranger", "postgres")  # fmt: skip
+    assert scene.endures(access={"app": "read"}).failures == {}
+
+
+def test_a_login_that_holds_its_own_setting_in_a_database_fails_alone(scene):
+    scene.begins()
+    held = [f"alter role mallory in database {name} set work_mem to '2MB'" for name in ("books", "wiki")]
+    for statement in held:
+        scene.sql(statement, dbname="postgres")
+    scene.drift()
+    with scene.holding(*held, dbname="postgres"):
+        outcome = scene.cluster.attempt(**scene.pillar())
+    assert set(outcome.failures) == {"role 'mallory'"}
+    assert "in database 'books'" in outcome.failures["role 'mallory'"]
+    scene.bystanders_converged()
+    scene.heals()
+
+
+ADDRESSES = ["salt://shop/a.sql\ralter role mallory superuser;--", "salt://a\nb"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_of_a_script_is_one_line(scene, address):
+    with pytest.raises(PillarError, match=r"databases:shop:bootstrap: .* is not a salt:// address"):
+        scene.cluster.declared(**scene.pillar(bootstrap=address))
