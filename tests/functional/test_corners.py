@@ -3,6 +3,8 @@
 import pytest
 from psycopg2 import errors
 
+from devtools.postgres import HBA
+
 ACTS = {
     "databases": {
         "shop": {"owner": "shop", "schemas": {"s": {"owner": "pam", "access": {"ann": "owner"}}}},
@@ -145,9 +147,20 @@ def test_what_a_row_holds_is_not_told_when_a_script_fails(cluster):
 def test_a_database_that_cannot_be_read_keeps_nobody_from_the_others(hosted):
     declared = {"databases": {"busy": "shop", "shop": "shop"}, "users": ["shop"]}
     hosted.converge(**declared)
-    hosted.query("alter database busy connection limit 0")
     hosted.query("alter database shop connection limit 3")
-    outcome = hosted.attempt(**declared)
+    hosted.server.hba(["hostssl busy all all reject", *HBA])
+    try:
+        outcome = hosted.attempt(**declared)
+    finally:
+        hosted.server.hba()
     assert set(outcome.failures) == {"database 'busy'"}
-    assert "too many connections" in outcome.failures["database 'busy'"]
+    assert "pg_hba.conf" in outcome.failures["database 'busy'"]
     assert hosted.query("select datconnlimit from pg_database where datname = 'shop'") == [(-1,)]
+
+
+def test_a_limit_that_keeps_the_admin_out_is_mended_from_outside(hosted):
+    declared = {"databases": {"busy": "shop"}, "users": ["shop"]}
+    hosted.converge(**declared)
+    hosted.query("alter database busy connection limit 0")
+    assert hosted.converge(**declared) == {"databases": {"busy": ["connection limit -1"]}}
+    assert hosted.converge(**declared) == {}
