@@ -7,6 +7,7 @@ from psycopg2.extensions import encrypt_password
 from psycopg2.sql import SQL, Literal
 
 from devtools import postgres
+from pgpillar.model import UNFINISHED_LIMIT
 from tests.functional.conftest import Cluster, clean, make_hosted
 from tests.functional.leaks import ANY_VERIFIER, LOUD, PLANTED, Sampler, forms, found, parts, plant
 from tests.functional.minions import Minion, finish, restarted
@@ -99,7 +100,8 @@ def _converge_rotate_and_fail(history):
     history.highstate("wrong admin password")
     history.hold(app="rotated", bootstrap=history.minion.script("fails.sql", "select 1/0"))
     # As if it had been cut off before its script
-    history.cluster.query("alter database shop is_template true; alter database shop owner to chief")
+    history.cluster.query(f"alter database shop connection limit {UNFINISHED_LIMIT}")
+    history.cluster.query("alter database shop owner to chief")
     history.highstate("failing script")
     history.minion.script("fails.sql", "select pg_sleep_for('1 hour')")
     process = history.start("state.highstate")
@@ -108,7 +110,7 @@ def _converge_rotate_and_fail(history):
     server.kill()
     history.highstate("server dies", process)
     server.start()
-    server.query("alter database shop is_template false")
+    server.query("alter database shop connection limit -1")
     _fail_to_set_a_password(history, server)
 
 
