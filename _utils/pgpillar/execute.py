@@ -220,9 +220,8 @@ class _Run:
         quiet = [change for change in changes if change.kind == "set password"]
         with self._transaction(self.connection) as cursor:
             made = self._made_by_role(cursor, loud)
-            if quiet and self.current.server.superuser:
-                for setting in _QUIET:
-                    cursor.execute(f"SET LOCAL {setting}")
+            if quiet:
+                self._keep_out_of_the_log(cursor)
             new_passwords = self._made_by_role(cursor, quiet)
             undone = set(changes).difference(made, new_passwords)
             self._note_what_is_left([change for change in self._roles_left() if change not in undone])
@@ -231,6 +230,12 @@ class _Run:
         self.outcome.changes.extend(done)  # they are kept, whatever the logins say
         self._note_what_is_left(self._passwords_left(new_passwords))
         return []
+
+    def _keep_out_of_the_log(self, cursor) -> None:
+        """What follows in this transaction holds verifiers."""
+        if self.current.server.superuser:
+            for setting in _QUIET:
+                cursor.execute(f"SET LOCAL {setting}")
 
     def _made_by_role(self, cursor, changes: list[Change]) -> list[Change]:
         """What could be made: of each role and each membership all, or nothing where the server refuses."""
@@ -374,6 +379,7 @@ class _Run:
         bootstrap.remove_login(self.gateway, script.database)
         with self._transaction(connection) as cursor:
             self._apply(cursor, [change for change in changes if not _lets_in(change)])
+            self._keep_out_of_the_log(cursor)
             admitted = bootstrap.admit(cursor, self._script(script), self.current.server.superuser)
             self._insist_on_the_lock(cursor)
         return admitted
