@@ -26,7 +26,7 @@ _NOT_IN_A_SCRIPT = "; a script may hold neither BEGIN, COMMIT or ROLLBACK nor CO
 
 
 class Script(NamedTuple):
-    """What is run once in a new database, and as whom."""
+    """A script that runs once in a new database, and the owner that it acts as."""
 
     url: str
     text: str
