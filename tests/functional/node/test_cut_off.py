@@ -114,6 +114,9 @@ def test_a_bouncer_that_dies_in_the_middle_of_a_run(running, with_wiki, monkeypa
 def test_two_highstates_at_once(calm, with_wiki):
     """Neither fails, and no password is made twice."""
     calm.minion.hold({**with_wiki, "pgbouncer": {"port": calm.port}})
+    calm.minion.told(
+        "test.ping"
+    )  # Salt makes its directories in the first call, and fails if two do so at once
     command = ("-m", str(ROOT), "state.apply", "postgresql.client", "concurrent=True")
     calls = [calm.minion.start(*command) for _ in range(2)]
     for out, err in [call.wait() for call in calls]:
