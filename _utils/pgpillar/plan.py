@@ -466,9 +466,10 @@ class _Inside:
         for change in self._extensions():
             if change.kind == "move extension" and self._cannot_move(change.object):
                 yield _stays(self.wanted.key, change.object, *change.detail)
-        moves = {(one.path[0], new) for one, new in self.new_owners.items() if self._is_closed(one.path[0])}
+        moves = {(one.path[0], new) for one, new in self.new_owners.items() if one.path[1:]}
         for schema, new in sorted(moves):
-            yield _keeps_out(schema, self.now.schemas[schema].owner, new)
+            if self._is_closed(schema):
+                yield _keeps_out(schema, self.now.schemas[schema].owner, new)
         for one in sorted(self.stuck):
             if one.owner in self.roles and not self._is_mighty(one.owner):
                 yield (

@@ -896,6 +896,6 @@ def test_names_of_an_owners_objects_are_names_alone(scene, name):
 def test_very_many_objects_change_their_owner(scene):
     """More than one step may touch."""
     scene.begins()
-    scene.sql("do $do$ begin for n in 1..400 loop execute format('create table t%s ()', n);"
+    scene.sql("do $do$ begin for n in 1..4000 loop execute format('create table t%s ()', n);"
               " if n % 500 = 0 then commit; end if; end loop; end $do$")  # fmt: skip
     scene.withstands(owner="carol", access={"app": "read"})
