@@ -386,10 +386,12 @@ class _Run:
 
     def _settle(self, connection, name: str, done: list[Change]) -> None:
         """Many objects in steps, so that nobody waits for long; what is left in one transaction."""
-        steps = _steps(self._left(connection, name), self.current.server.superuser)
-        for step in steps[:-1] if len(steps) > 1 else []:
+        changes = self._left(connection, name)
+        *steps, _ = _steps(changes)
+        lent = self._retried(partial(self._lend, connection, name, changes)) if steps else []
+        for step in steps:
             done += self._retried(partial(self._step, connection, step))
-        done += self._retried(partial(self._whole, connection, name))
+        done += self._retried(partial(self._whole, connection, name, lent))
 
     def _retried(self, work: Callable[[], Any]) -> Any:
         """Somebody who holds what is needed is waited for again and again, with nothing held in between."""
@@ -409,10 +411,28 @@ class _Run:
             self._insist_on_the_lock(cursor)
         return made
 
-    def _whole(self, connection, name: str) -> list[Change]:
+    def _lend(self, connection, name: str, changes: list[Change]) -> list[Change]:
+        """Let new owners create already, which an admin that is no superuser needs to give them anything."""
+        if self.current.server.superuser:
+            return []
+        heirs = {(one.object.path[0], one.detail) for one in changes if one.kind == "own object"}
+        with self._transaction(connection) as cursor:
+            cursor.execute(_MAY_NOT_CREATE, [[schema for schema, _ in heirs], [heir for _, heir in heirs]])
+            lent = [
+                Change("grant", Rights(kind, (tuple(path),), ("CREATE",), heir, acting=owner), database=name)
+                for kind, path, owner, heir in cursor
+            ]
+            for change in lent:
+                self._make(cursor, change)
+            self._insist_on_the_lock(cursor)
+        return [replace(change, kind="revoke") for change in lent]
+
+    def _whole(self, connection, name: str, lent: list[Change] = ()) -> list[Change]:
         """Make what is left and look again, in the same transaction: what is not as asked is not kept."""
         done = []
         with self._transaction(connection) as cursor:
+            for change in lent:
+                self._make(cursor, change)
             todo = self._left(connection, name)
             for change in todo:
                 if change.kind == "bootstrap":  # it was not there before, or has run
@@ -661,14 +681,9 @@ def _in_order(done: list[Change], foretold: list[Change]) -> list[Change]:
 # Steps: changes that touch few objects each
 
 
-def _steps(changes: list[Change], superuser: bool) -> list[list[Change]]:
-    """Objects follow the owner of their database or schema, so they go first: a run that is cut is finished.
-
-    An admin that is no superuser can give them only to who may create there already: all in one step.
-    """
+def _steps(changes: list[Change]) -> list[list[Change]]:
+    """Objects follow the owner of their database or schema, so they go first: the next run can go on."""
     if any(change.kind in ("own database", "own schema") for change in changes):
-        if not superuser:
-            return [changes]
         changes = sorted(changes, key=lambda change: change.kind != "own object")
     return _of_few_objects(changes)
 
@@ -765,6 +780,17 @@ _LOCKABLE = """
     join pg_catalog.pg_class t on t.oid = coalesce(d.refobjid, c.oid)
     join pg_catalog.pg_namespace n on n.oid = t.relnamespace
     where t.relkind in ('r', 'p', 'v') and has_table_privilege(t.oid, 'select') order by 1, 2"""
+
+# Where one who is to own something may not create yet: in a schema, or in the database what is in no schema
+_MAY_NOT_CREATE = """
+    with wanted (schema, heir) as (select * from unnest(%s::text[], %s::text[]))
+    select 'schema', array[n.nspname::text], pg_get_userbyid(n.nspowner), heir
+    from wanted join pg_catalog.pg_namespace n on n.nspname = schema
+    where not has_schema_privilege(heir, n.oid, 'create')
+    union all
+    select 'database', '{}', pg_get_userbyid(d.datdba), heir
+    from wanted join pg_catalog.pg_database d on d.datname = current_database()
+    where schema = '' and not has_database_privilege(heir, d.oid, 'create') order by 1, 2, 4"""
 
 # What the owner lets a role pass on, as GRANT names it
 _MAY_PASS_ON = """

@@ -58,6 +58,16 @@ def repeating(cluster, statements, **connection):
 
 @pytest.fixture
 def shop(cluster):
+    return with_orders(cluster)
+
+
+@pytest.fixture(params=["cluster", "hosted"])
+def any_shop(request):
+    """With an admin that is a superuser, and with one that is none."""
+    return with_orders(request.getfixturevalue(request.param))
+
+
+def with_orders(cluster):
     cluster.converge(**SHOP)
     cluster.query("create table orders (id serial primary key)", user="shop", dbname="shop")
     return cluster
@@ -83,6 +93,10 @@ def test_what_an_application_drops_meanwhile_fails_nobody(shop):
 
 @pytest.fixture
 def two_owners(shop):
+    return given_to_boss(shop)
+
+
+def given_to_boss(shop):
     """A pillar that gives every table to another owner."""
     shop.query("create table other (id int)", user="shop", dbname="shop")
     return {
@@ -125,7 +139,8 @@ CREATE = FOR_EACH.format("execute format('create table t%s ()', n); commit")
 LOCK = FOR_EACH.format("execute format('lock table t%s', n)")
 
 
-def test_more_tables_than_the_server_can_lock_change_owner_in_steps(shop, two_owners):
+def test_more_tables_than_the_server_can_lock_change_owner_in_steps(any_shop):
+    shop, two_owners = any_shop, given_to_boss(any_shop)
     with restarted(shop.server, max_locks_per_transaction=10, max_connections=20, max_worker_processes=2):
         shop.query(CREATE, user="shop", dbname="shop")
         with pytest.raises(psycopg2.errors.OutOfMemory):
