@@ -345,7 +345,7 @@ class _Run:
             changes = self._left(connection, name)
             script = next((change for change in changes if change.kind == "bootstrap"), None)
             if script is None:
-                self._settle(connection, name, done)
+                self._settle(connection, name, changes, done)
                 return
             admitted = self._retried(partial(self._prepare, connection, changes, script))
             done += [change for change in changes if not _lets_in(change)]
@@ -354,7 +354,7 @@ class _Run:
         bootstrap.run(self.gateway, self._script(script), admitted, ending)
         done += [script, finish]
         with self._entered(name) as connection:  # nothing of the script's session is left in this one
-            self._settle(connection, name, done)
+            self._settle(connection, name, self._left(connection, name), done)
 
     @contextmanager
     def _entered(self, name: str):
@@ -384,9 +384,8 @@ class _Run:
             self._insist_on_the_lock(cursor)
         return admitted
 
-    def _settle(self, connection, name: str, done: list[Change]) -> None:
+    def _settle(self, connection, name: str, changes: list[Change], done: list[Change]) -> None:
         """Many objects in steps, so that nobody waits for long; what is left in one transaction."""
-        changes = self._left(connection, name)
         *steps, _ = _steps(changes)
         lent = self._retried(partial(self._lend, connection, name, changes)) if steps else []
         for step in steps:
