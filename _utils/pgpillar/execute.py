@@ -719,7 +719,7 @@ def _locks(cursor, change: Change) -> list[Composable]:
     if not isinstance(rights, Rights) or not rights.paths[0][1:]:
         return []
     if rights.kind == "routine":
-        return [SQL(_LOCK_ROUTINE).format(sql.object_of(path)) for path in rights.paths]
+        return [SQL(_LOCK_ROUTINE).format(sql.object_of(path), Identifier(path[0])) for path in rights.paths]
     if rights.kind not in ("table", "column", "sequence"):
         return []
     cursor.execute(_LOCKABLE, [list(found) for found in zip(*_tables(rights), strict=True)])
@@ -736,7 +736,7 @@ def _try(cursor, statement: Composable) -> None:
 
 
 # There is no LOCK for routines. This changes nothing, and locks.
-_LOCK_ROUTINE = "ALTER ROUTINE {} NO DEPENDS ON EXTENSION plpgsql"
+_LOCK_ROUTINE = "ALTER ROUTINE {} SET SCHEMA {}"
 
 
 def _whole_again(changes: list[Change]) -> list[Change]:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.functional.test_adoption import reported
+from tests.functional.test_owners import either  # noqa: F401
 
 SHOP = {
     "databases": {"shop": {"owner": "shop", "access": {"ann": "read"}}},
@@ -101,3 +102,13 @@ def test_a_hosted_admin_meets_a_range_type(hosted):
     assert hosted.query("select typowner::regrole::text from pg_type where typname = 'span'", **AT_SHOP) == [
         ("heir",)
     ]
+
+
+def test_what_a_routine_depends_on_stays(either):  # noqa: F811
+    """To hold a routine until the end of the transaction changes nothing about it."""
+    either.converge(databases={"shop": "shop"}, users=["shop", "ann"])
+    either.query("create function f(int) returns int language sql as 'select 1'", user="shop", **AT_SHOP)
+    either.query("alter function f(int) depends on extension plpgsql", **AT_SHOP)
+    either.settle(**{**SHOP, "users": ["shop", "ann"]})
+    depends = "select count(*) from pg_depend where objid = 'f(int)'::regprocedure and deptype = 'x'"
+    assert either.query(depends, **AT_SHOP) == [(1,)]
