@@ -16,15 +16,16 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.sql import SQL, Composable, Identifier
 
-from pgpillar import bootstrap, catalog, dump, extension, observe, run_lock, sql, text
+from pgpillar import bootstrap, catalog, dump, extension, handover, observe, run_lock, sessions, sql, text
 from pgpillar.connect import ClusterError, Gateway, explained
-from pgpillar.model import PRESENT, Cluster, Database, Membership, Role, Secret
+from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Membership, Role, Secret
 from pgpillar.plan import (
     STEP,
     Change,
     Rights,
     database_changes,
     impossible_farewells,
+    places,
     plan,
     refused_inside,
     would_fire,
@@ -189,7 +190,7 @@ class _Run:
 
     def run(self, changes: list[Change]) -> Outcome:
         for stage in _STAGES:
-            work = [change for change in changes if _stage(change) == stage]
+            work = [change for change in changes if stage in _stages(change)]
             for where, share in _shares(stage, work):
                 if not self._attempt(where, partial(_STAGES[stage], self, share)):
                     return self.outcome
@@ -523,7 +524,8 @@ class _Run:
                 self._drop_database(change)
                 continue
             if change.kind == "drop role":
-                self._disown(change)
+                self._shut_out([change])
+                self._disown(change.object)
             with self.connection.cursor() as cursor:
                 self._make(cursor, change)
         return changes
@@ -541,12 +543,44 @@ class _Run:
             written.unlink()
             raise _Failed(f"{failure}; it is there as before, and the new dump was removed") from None
 
-    def _disown(self, change: Change) -> None:
-        for database, _ in change.detail:
+    # Roles that leave: shut out before anything that they own is given to others
+
+    def _shut_out(self, changes: list[Change]) -> list[Change]:
+        """The sessions end first, since one may hold a lock on the role."""
+        for change in changes:
+            role = change.object.name
+            self._end_sessions(sessions.OF_ROLE, role, patience=0)
+            try:
+                with self.connection.cursor() as cursor:
+                    cursor.execute(sql.shut_out(role)[0])
+            except psycopg2.Error as error:
+                raise _kind_of_failure(change, error) from None
+            if left := self._end_sessions(sessions.OF_ROLE, role):
+                raise _Failed(f"its sessions do not end: {left}; end them, and run this again")
+        return []
+
+    def _end_sessions(self, column: str, name: str, patience: float | None = None) -> str:
+        patience = self.gateway.endpoint.lock_timeout if patience is None else patience
+        return sessions.ended(self.connection, column, name, patience)
+
+    def _disown(self, role: Role) -> None:
+        for database in self._places_now(role):
             with self._entered(database) as connection, self._transaction(connection) as cursor:
-                self._take_back_as_owner(cursor, change.object.name)
-                for statement in sql.disown(change.object.name, change.object.reassign_to):
-                    cursor.execute(statement)
+                if role.reassign_to:
+                    handover.hand_over(cursor, role, self.current.server.superuser)
+                self._take_back_as_owner(cursor, role.name)
+                handover.insist_on_nothing_owned(cursor, role.name)
+                cursor.execute(sql.drop_owned(role.name))
+
+    def _places_now(self, role: Role) -> list[str]:
+        """Where a role has something, asked again: it may have made more after the plan was made."""
+        scope = catalog.scope_of(self.wanted)._replace(databases=(), passwords=False, extensions=False)
+        now = catalog.read_cluster(self.connection, scope, _leaving(self.wanted))
+        current = replace(self.current, roles=now.roles, server=now.server)
+        current = observe.with_entrusted(self.gateway, current, self.wanted)
+        if why := impossible_farewells(current, self.wanted).get(f"role {role.name!r}"):
+            raise _Failed(why)
+        return [database for database, _ in places(role, current, self.wanted)]
 
     def _take_back_as_owner(self, cursor, role: str) -> None:
         """What a role may pass on DROP OWNED revokes in that role's name, where the admin is no superuser."""
@@ -642,6 +676,10 @@ def _set_writable(connection) -> None:
 _WRITABLE = """
     select set_config('default_transaction_read_only', 'off', false) from pg_settings
     where name = 'default_transaction_read_only' and source in ('database', 'user', 'database user')"""
+
+
+def _leaving(wanted: Cluster) -> list[str]:
+    return [name for name, role in wanted.roles.items() if role.state == ABSENT]
 
 
 def _staying(wanted: Cluster) -> dict[str, Role]:
@@ -819,14 +857,22 @@ _BEFORE_CONNECTING = (
     "limit database",
 )
 _FAREWELLS = ("quarantine database", "drop database", "drop role")
-ROLES_STAGE, DATABASE_STAGE, FAREWELL_STAGE = "roles", "database", "farewell"
-_STAGES = {ROLES_STAGE: _Run._roles, DATABASE_STAGE: _Run._database, FAREWELL_STAGE: _Run._farewell}
+ROLES_STAGE, LEAVING_STAGE, DATABASE_STAGE, FAREWELL_STAGE = "roles", "leaving", "database", "farewell"
+_STAGES = {
+    ROLES_STAGE: _Run._roles,
+    LEAVING_STAGE: _Run._shut_out,
+    DATABASE_STAGE: _Run._database,
+    FAREWELL_STAGE: _Run._farewell,
+}
 
 
-def _stage(change: Change) -> str:
+def _stages(change: Change) -> tuple[str, ...]:
+    """A role that leaves is shut out before the databases are changed, and dropped after them."""
+    if change.kind == "drop role":
+        return LEAVING_STAGE, FAREWELL_STAGE
     if change.kind in _FAREWELLS:
-        return FAREWELL_STAGE
-    return DATABASE_STAGE if change.database else ROLES_STAGE
+        return (FAREWELL_STAGE,)
+    return (DATABASE_STAGE,) if change.database else (ROLES_STAGE,)
 
 
 def _shares(stage: str, changes: list[Change]) -> Iterator[tuple[str, list[Change]]]:
@@ -845,7 +891,9 @@ def _where(change: Change) -> str:
 
 def _told(change: Change) -> str:
     """A change, with the role that it is about, where that is not said already."""
-    return text.line(change) if _stage(change) != ROLES_STAGE else f"{_where(change)}: {text.line(change)}"
+    return (
+        text.line(change) if ROLES_STAGE not in _stages(change) else f"{_where(change)}: {text.line(change)}"
+    )
 
 
 def _roles_of(change: Change) -> tuple[str, ...]:

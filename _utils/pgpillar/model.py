@@ -208,7 +208,7 @@ class Server:
     )  # who gave (role, member)
     kept_by: Mapping[str, tuple[tuple[str, str, str], ...]] = field(
         default_factory=dict
-    )  # role: (kind, database, owner) of what keeps it from being dropped
+    )  # role: (kind, database, what or whose) of what keeps it from being dropped
     in_use_by: Mapping[str, tuple[tuple[str, str], ...]] = field(
         default_factory=dict
     )  # database: (kind, name) of what keeps it from being dropped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 import psycopg2
 
-from pgpillar import catalog, scram
+from pgpillar import catalog, handover, scram
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Role
 from pgpillar.plan import Change, outside_of
@@ -60,10 +61,44 @@ def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
         for name in sorted(unseen)
         for change in outside_of(current.databases[name], wanted.databases[name])
     ]
-    current = replace(current, name=wanted.name, databases=seen)
+    current = with_entrusted(gateway, replace(current, name=wanted.name, databases=seen), wanted)
     current = replace(current, roles={**current.roles, **proven(gateway, current, wanted)})
     rest = {name: database for name, database in wanted.databases.items() if name not in unseen}
     return Sight(current, replace(wanted, databases=rest), unseen, healing)
+
+
+def with_entrusted(gateway: Gateway, current: Cluster, wanted: Cluster) -> Cluster:
+    """With what roles that leave own and no heir is given, since it would run with the heir's rights."""
+    kept_by = defaultdict(list, {role: [*some] for role, some in current.server.kept_by.items()})
+    for name, roles in sorted(_places_of_leavers(current, wanted).items()):
+        for role, (kind, what) in _entrusted(gateway, wanted, name, roles).items():
+            kept_by[role].append((kind, name, what))
+    return replace(current, server=replace(current.server, kept_by=kept_by))
+
+
+def _places_of_leavers(current: Cluster, wanted: Cluster) -> dict[str, list[str]]:
+    """Where they own something. What lets nobody in is refused already."""
+    closed = {name for name, database in current.databases.items() if database.state != PRESENT}
+    kept = current.server.kept_by.values()
+    closed |= {place for some in kept for kind, place, _ in some if kind == "closed"}
+    found = defaultdict(list)
+    for role in wanted.heirs:
+        for name, owns in current.server.dependents.get(role, ()):
+            if owns and name not in closed:
+                found[name].append(role)
+    return found
+
+
+def _entrusted(gateway: Gateway, wanted: Cluster, name: str, roles: list[str]) -> dict[str, tuple[str, str]]:
+    database = wanted.databases.get(name)
+    declared = None if database is None or database.state != PRESENT else database.schemas
+    try:
+        with closing(gateway.open_to_read(name)) as connection, connection.cursor() as cursor:
+            found = handover.entrusted(cursor, roles, declared)
+            return {role: ("entrusted", things) for role, things in found.items()}
+    except (ClusterError, psycopg2.Error, UnicodeError) as error:
+        why = explained(error) if isinstance(error, psycopg2.Error) else str(error)
+        return dict.fromkeys(roles, ("unread", why))
 
 
 def _readable(current: Cluster, wanted: Cluster) -> list[Database]:

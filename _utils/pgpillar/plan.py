@@ -742,7 +742,7 @@ def _farewells(current: Cluster, wanted: Cluster) -> Iterator[Change]:
     for name in _givers_first(current, _absent(wanted.roles)):
         role = wanted.roles[name]
         if name in current.roles and f"role {name!r}" not in stuck:
-            yield Change("drop role", role, _places(role, current, wanted), destructive=True)
+            yield Change("drop role", role, places(role, current, wanted), destructive=True)
 
 
 def _givers_first(current: Cluster, leaving: list[str]) -> list[str]:
@@ -752,11 +752,11 @@ def _givers_first(current: Cluster, leaving: list[str]) -> list[str]:
     return sorted(leaving, key=lambda name: (name in given, name))
 
 
-def _places(role: Role, current: Cluster, wanted: Cluster) -> tuple[tuple[str, bool], ...]:
+def places(role: Role, current: Cluster, wanted: Cluster) -> tuple[tuple[str, bool], ...]:
     """The databases in which a role has something, and whether it owns there; not in one to be dropped."""
-    places = current.server.dependents.get(role.name, ()) if current.server else ()
+    found = current.server.dependents.get(role.name, ()) if current.server else ()
     dropped = _dropped(current, wanted)
-    return tuple(place for place in places if place[0] not in dropped)
+    return tuple(place for place in found if place[0] not in dropped)
 
 
 def _dropped(current: Cluster, wanted: Cluster) -> set[str]:
@@ -787,32 +787,30 @@ def _keeps_role(name: str, current: Cluster, wanted: Cluster) -> Iterator[str]:
     if name not in current.roles or current.server is None:
         return
     role, dropped, leaving = wanted.roles[name], _dropped(current, wanted), _absent(wanted.roles)
+    if name == current.server.admin:
+        yield f"role {name!r} is the admin of this run, and cannot drop itself; name another user in admin"
     yield from impossible_drop(role, current, wanted)
-    for kind, place, whose in current.server.kept_by.get(name, ()):
-        settled = {
-            "closed": place in wanted.databases,  # it is opened, or told of already
-            "of superusers": _has_mighty_heir(role, current, wanted),
-        }
-        if place not in dropped and not settled.get(kind):
-            yield _KEEPERS[kind].format(name=repr(name), place=repr(place), whose=repr(whose))
+    for kind, place, what in current.server.kept_by.get(name, ()):
+        is_settled = kind == "closed" and place in wanted.databases  # it is opened, or reported already
+        if place not in dropped and not is_settled:
+            heir = repr(role.reassign_to)
+            yield _KEEPERS[kind].format(name=repr(name), place=repr(place), what=what, heir=heir)
     for place, database in sorted(current.databases.items()):
         if place not in dropped:
             held = [one for one in sorted(database.grants) if _holds(one, name)]
             yield from (_given_by_another(one, place) for one in held if one.grantor not in leaving)
 
 
-def _has_mighty_heir(role: Role, current: Cluster, wanted: Cluster) -> bool:
-    heirs = [roles[role.reassign_to] for roles in (wanted.roles, current.roles) if role.reassign_to in roles]
-    return bool(heirs) and "superuser" in heirs[0].attributes
-
-
 _KEEPERS = {
     "closed": "role {name} has something in database {place}, which the admin cannot connect to; "
     "allow connections there, or drop it",
     "of superusers": "role {name} owns what only a superuser can own in database {place}; "
-    "drop that there, or name a superuser in reassign_to",
-    "not ours": "role {name} has rights on what belongs to {whose} in database {place}, and the admin cannot "
-    "revoke them; {whose} can by REVOKE, or a superuser by DROP OWNED BY there",
+    "drop it there, or have a superuser take it over by ALTER … OWNER TO",
+    "not ours": "role {name} has rights on what belongs to {what!r} in database {place}, and the admin "
+    "cannot revoke them; {what!r} can by REVOKE, or a superuser by DROP OWNED BY there",
+    "entrusted": "in database {place} role {name} owns {what}, which would run with the rights of {heir}; "
+    "review it, then drop it there or give it to another role by ALTER … OWNER TO",
+    "unread": "what role {name} owns in database {place} cannot be read: {what}",
     "superuser": "role {name} is a superuser, and only a superuser can drop it",
 }
 
@@ -923,8 +921,8 @@ def _impossible_settings(
 
 def impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[str]:
     """Why a role cannot go yet, by what ``current.server`` knows of what depends on it."""
-    places = _places(role, current, wanted)
-    owned = [database for database, owns in places if owns]
+    its_places = places(role, current, wanted)
+    owned = [database for database, owns in its_places if owns]
     if owned and not role.reassign_to:
         yield (
             f"role {role.name!r} still owns objects in {', '.join(map(repr, owned))}; "
@@ -937,7 +935,7 @@ def impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[s
         )
     closed = {name for name, database in current.databases.items() if database.state == QUARANTINED}
     closed |= {name for name, database in wanted.databases.items() if database.state == QUARANTINED}
-    for database, _ in places:
+    for database, _ in its_places:
         if database in closed:
             yield (
                 f"role {role.name!r} has rights in the quarantined database {database!r}; "

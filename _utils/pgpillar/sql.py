@@ -49,6 +49,7 @@ def _ended(statement: str) -> str:
 def _elsewhere(change: Change) -> Iterable[Composable]:
     """What a change does in databases that are not its own: a role that goes lets go of all it has."""
     if change.kind == "drop role":
+        yield from shut_out(change.object.name)
         for database, _ in change.detail or ():
             yield SQL("-- in database {}").format(Identifier(database))
             yield from disown(change.object.name, change.object.reassign_to)
@@ -269,10 +270,27 @@ def _drop_role(change: Change, version: int):
     yield SQL("DROP ROLE {}").format(Identifier(change.object.name))
 
 
+def shut_out(role: str) -> list[Composable]:
+    """Before anything of a role that leaves is given to another. Its sessions are waited for besides."""
+    return [
+        SQL("ALTER ROLE {} NOLOGIN").format(Identifier(role)),
+        SQL(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = {}"
+        ).format(Literal(role)),
+    ]
+
+
 def disown(role: str, heir: str | None) -> list[Composable]:
-    """What is run in each database where a role that goes still owns something or has rights."""
-    to_heir = SQL("REASSIGN OWNED BY {} TO {}").format(Identifier(role), Identifier(heir)) if heir else None
-    return [*filter(None, [to_heir]), SQL("DROP OWNED BY {}").format(Identifier(role))]
+    """What is run in each database where a role that leaves still owns something or has rights."""
+    return [*([reassign(role, heir)] if heir else []), drop_owned(role)]
+
+
+def reassign(role: str, heir: str) -> Composable:
+    return SQL("REASSIGN OWNED BY {} TO {}").format(Identifier(role), Identifier(heir))
+
+
+def drop_owned(role: str) -> Composable:
+    return SQL("DROP OWNED BY {}").format(Identifier(role))
 
 
 # What is inside a database

@@ -756,7 +756,7 @@ alter role ann nosuperuser;
 
 def test_a_role_that_owns_what_only_a_superuser_can_is_refused(staff):
     staff.query(OF_SUPERUSERS, dbname="postgres")
-    why = "role 'ann' owns what only a superuser can own in database 'postgres'; drop that there, or name"
+    why = "role 'ann' owns what only a superuser can own in database 'postgres'; drop it there, or have"
     is_stuck(staff, why, **BOTH, users=HEIR)
     staff.query("drop event trigger watch; drop function watch()", dbname="postgres")
     staff.settle(**BOTH, users=HEIR)

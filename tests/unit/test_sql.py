@@ -180,6 +180,9 @@ def test_the_owner_as_grantor_is_not_named():
 def test_a_role_that_goes_is_shown_to_let_go_in_each_database():
     leaver = Role("leaver", state="absent", reassign_to="heir")
     assert sql.texts(Change("drop role", leaver, (("shop", True), ("wiki", False)))) == [
+        'ALTER ROLE "leaver" NOLOGIN',
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+        " WHERE usename = 'leaver'",
         '-- in database "shop"',
         'REASSIGN OWNED BY "leaver" TO "heir"',
         'DROP OWNED BY "leaver"',

@@ -47,9 +47,11 @@ def found(tree: dict) -> Cluster:
 def _server(entry: dict) -> Server:
     grantors = {(role, member): tuple(by) for role, member, by in entry.get("grantors", ())}
     dependents = {role: tuple(map(tuple, places)) for role, places in entry.get("dependents", {}).items()}
+    kept_by = {role: tuple(map(tuple, things)) for role, things in entry.get("kept_by", {}).items()}
     extensions = {name: tuple(versions) for name, versions in entry.get("extensions", {}).items()}
     given = {"admin": "postgres", "superuser": True, "version": 180000, **entry}
-    return Server(**{**given, "grantors": grantors, "dependents": dependents, "extensions": extensions})
+    more = {"grantors": grantors, "dependents": dependents, "kept_by": kept_by, "extensions": extensions}
+    return Server(**{**given, **more})
 
 
 def _memberships(cluster: Cluster, rows: list):

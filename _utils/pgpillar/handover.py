@@ -1,0 +1,132 @@
+"""What a role that leaves owns, and what of it would run with the rights of the role that gets it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from psycopg2.sql import SQL, Composable
+
+from pgpillar import sql
+from pgpillar.connect import ClusterError
+from pgpillar.model import Role
+
+SHOWN = 5
+
+# Code that runs as the owner of a thing: the body of a SECURITY DEFINER routine, what a view or a rule reads,
+# a trigger behind a foreign key, and functions in the expressions that ANALYZE evaluates. A superuser's
+# function, such as one of an extension, is no danger there.
+_CODE = """
+    select 'pg_catalog.pg_proc'::regclass as catalog, oid, pronamespace as schema, proowner as owner,
+           xmin::text as xid
+    from pg_catalog.pg_proc where prosecdef
+    union all
+    select 'pg_catalog.pg_class'::regclass, oid, relnamespace, relowner, xmin::text
+    from pg_catalog.pg_class c
+    where relkind in ('r', 'p', 'v', 'm', 'f') and oid >= 16384 and (
+        exists (select from pg_catalog.pg_rewrite where ev_class = c.oid)
+        or exists (select from pg_catalog.pg_trigger where tgrelid = c.oid and not tgisinternal)
+        or exists (
+            select from pg_catalog.pg_depend part join pg_catalog.pg_depend uses
+                on (uses.classid, uses.objid) = (part.classid, part.objid)
+            join (
+                select 'pg_catalog.pg_proc'::regclass as catalog, oid, proowner as owner
+                from pg_catalog.pg_proc
+                union all select 'pg_catalog.pg_operator'::regclass, oid, oprowner
+                from pg_catalog.pg_operator
+                union all select 'pg_catalog.pg_opclass'::regclass, oid, opcowner from pg_catalog.pg_opclass
+            ) used on (used.catalog, used.oid) = (uses.refclassid, uses.refobjid)
+            join pg_catalog.pg_roles r on r.oid = used.owner
+            where part.refclassid = 'pg_catalog.pg_class'::regclass and part.refobjid = c.oid
+                and part.classid in (
+                    'pg_catalog.pg_class'::regclass, 'pg_catalog.pg_statistic_ext'::regclass)
+                and not r.rolsuper))"""
+
+# Of what lies in a declared schema, the plan names each thing and its new owner, but for an extension's
+_ENTRUSTED = SQL("""
+    select pg_get_userbyid(code.owner), i.type || ' ' || i.identity
+    from ({code}) code join pg_catalog.pg_namespace n on n.oid = code.schema,
+         pg_identify_object(code.catalog, code.oid, 0) i
+    where pg_get_userbyid(code.owner) = any (%(roles)s) and n.nspname !~ '^pg_temp_'
+          and (n.nspname <> all (%(declared)s) or exists (
+              select from pg_catalog.pg_depend d
+              where (d.classid, d.objid, d.deptype) = (code.catalog, code.oid, 'e')))
+    union all
+    select pg_get_userbyid(subowner), 'subscription ' || quote_ident(subname)
+    from pg_catalog.pg_subscription
+    where subdbid = (select oid from pg_catalog.pg_database where datname = current_database())
+          and pg_get_userbyid(subowner) = any (%(roles)s) and not %(is_declared)s
+    order by 1, 2""").format(code=SQL(_CODE))
+
+_TEMPORARY = SQL("""
+    select i.type, i.identity
+    from ({code}) code join pg_catalog.pg_namespace n on n.oid = code.schema,
+         pg_identify_object(code.catalog, code.oid, 0) i
+    where pg_get_userbyid(code.owner) = %s and n.nspname ~ '^pg_temp_' order by 1, 2""").format(
+    code=SQL(_CODE)
+)
+
+# REASSIGN OWNED alone has written rows in this transaction
+_GIVEN = SQL("""
+    select i.type || ' ' || i.identity
+    from ({code}) code, pg_identify_object(code.catalog, code.oid, 0) i
+    where code.xid = (pg_current_xact_id()::text::bigint & 4294967295)::text order by 1""").format(
+    code=SQL(_CODE)
+)
+
+_STILL_OWNED = """
+    select pg_describe_object(s.classid, s.objid, s.objsubid)
+    from pg_catalog.pg_shdepend s join pg_catalog.pg_roles r on r.oid = s.refobjid
+    where s.refclassid = 'pg_catalog.pg_authid'::regclass and r.rolname = %s and s.deptype = 'o'
+          and s.dbid = (select oid from pg_catalog.pg_database where datname = current_database())
+    order by 1"""
+
+
+def entrusted(cursor, roles: Iterable[str], declared: Iterable[str] | None) -> dict[str, str]:
+    """By role, what of its things in no declared schema would run with the rights of an heir."""
+    arguments = {"roles": list(roles), "declared": list(declared or ()), "is_declared": declared is not None}
+    cursor.execute(_ENTRUSTED, arguments)
+    found = defaultdict(list)
+    for role, what in cursor:
+        found[role].append(what)
+    return {role: listed(things) for role, things in found.items()}
+
+
+def listed(things: list[str]) -> str:
+    more = f" and {len(things) - SHOWN} more" if len(things) > SHOWN else ""
+    return ", ".join(things[:SHOWN]) + more
+
+
+def hand_over(cursor, role: Role, superuser: bool) -> None:
+    """Give what a role owns in this database to its heir. Nothing that runs as its owner is among it.
+
+    The role may still act in the session of one of its members, so what was given is looked at afterwards.
+    """
+    if superuser:
+        for statement in _without_temporary(cursor, role.name):
+            cursor.execute(statement)
+    cursor.execute(sql.reassign(role.name, role.reassign_to))
+    if given := _all(cursor, _GIVEN):
+        raise ClusterError(
+            f"role {role.name!r} owns {listed(given)}, which would run with the rights of "
+            f"{role.reassign_to!r}; drop it or end the session that has it, and run this again"
+        )
+
+
+def _without_temporary(cursor, role: str) -> list[Composable]:
+    cursor.execute(_TEMPORARY, [role])
+    return [SQL(f"DROP {kind.upper()} {identity}") for kind, identity in cursor.fetchall()]
+
+
+def insist_on_nothing_owned(cursor, role: str) -> None:
+    """DROP OWNED would drop it."""
+    if owned := _all(cursor, _STILL_OWNED, [role]):
+        raise ClusterError(
+            f"role {role!r} owns {listed(owned)}, which the plan did not name; run this again, and name in "
+            "reassign_to who gets it"
+        )
+
+
+def _all(cursor, query: str | Composable, arguments: list | None = None) -> list[str]:
+    cursor.execute(query, arguments)
+    return [what for (what,) in cursor.fetchall()]

@@ -1,0 +1,190 @@
+"""A role that leaves, or somebody who acts as it, and what its heir would run for it afterwards."""
+
+from contextlib import suppress
+
+import psycopg2
+import pytest
+
+from pgpillar import execute
+from tests.hostile.limits import superuser_alone
+from tests.hostile.scene import trap
+
+EVIL = (
+    "create function {}.evil() returns text language plpgsql security definer as"
+    " $do$ begin perform public.trap(); return current_user; end $do$"
+)
+
+
+# Pillar without mallory, whose database becomes carol's
+LEAVING = {"owner": "carol", "users": {"mallory": {"state": "absent", "reassign_to": "carol"}}}
+
+
+def is_gone(scene, role="mallory"):
+    return scene.founder(f"select 1 from pg_roles where rolname = '{role}'", "postgres") == []
+
+
+@superuser_alone
+@pytest.mark.parametrize("dbname", ["shop", "postgres"])
+def test_a_temporary_function_of_an_open_session_goes_with_the_session(scene, dbname):
+    scene.begins()
+    scene.stranger()
+    scene.founder(trap(), dbname)
+    with scene.session("mallory", dbname) as session, session.cursor() as cursor:
+        session.autocommit = True
+        cursor.execute(EVIL.format("pg_temp"))
+        outcome = scene.cluster.attempt(**scene.pillar(**LEAVING))
+        assert outcome.failures == {}
+        with pytest.raises(psycopg2.OperationalError):
+            cursor.execute("select pg_temp.evil()")
+    assert is_gone(scene)
+    scene.nobody_gained()
+
+
+def test_a_role_that_leaves_cannot_come_back_in(scene):
+    """It logs in again and again while the run ends its sessions."""
+    scene.begins()
+
+    def log_in():
+        with suppress(psycopg2.Error), scene.session("mallory", "shop") as session:
+            session.cursor().execute("create temp table t (); commit; select pg_sleep(20)")
+
+    with scene.repeating(log_in):
+        outcome = scene.cluster.attempt(**scene.pillar(**LEAVING))
+    assert outcome.failures == {}
+    assert is_gone(scene)
+
+
+RUNS_AS_OWNER = {
+    "function attic.evil()": EVIL.format("attic"),
+    "view attic.v": "create view attic.v as select public.trap() as one",
+    "materialized view attic.v": "create materialized view attic.v as select 1 as one",
+    "table attic.ruled": """create table attic.ruled ();
+        create rule r as on insert to attic.ruled do also select public.trap()""",
+    "table attic.t": """create table attic.t ();
+        create trigger t after insert on attic.t execute function public.trap_trigger()""",
+    "table attic.indexed": """create table attic.indexed (id int);
+        create index on attic.indexed (public.trap_text(id))""",
+    "table attic.counted": """
+        create function attic.two(int, int) returns boolean language sql immutable as 'select true';
+        create operator attic.=== (leftarg = int, rightarg = int, function = attic.two);
+        create table attic.counted (a int);
+        create index on attic.counted (a) where a operator(attic.===) 1""",
+}
+
+
+@pytest.mark.parametrize("what", RUNS_AS_OWNER)
+def test_what_runs_as_its_owner_in_an_undeclared_schema_goes_to_no_heir(scene, what):
+    scene.begins()
+    scene.sql(trap() + "; create schema attic;" + RUNS_AS_OWNER[what])
+    scene.looks(**LEAVING)
+    foreseen = scene.cluster.forecast(**scene.pillar(**LEAVING)).failures
+    outcome = scene.endures(where="role 'mallory'", naming=[what, "'shop'", "'carol'"], **LEAVING)
+    assert outcome.failures == foreseen
+    owners = "select distinct pg_get_userbyid(nspowner) from pg_namespace where nspname = 'attic'"
+    assert scene.founder(owners) == [("mallory",)]
+    may_log_in = "select rolcanlogin from pg_roles where rolname = 'mallory'"
+    assert scene.founder(may_log_in) == [(True,)], "what is foreseen changes nothing of the role"
+    scene.founder("drop schema attic cascade")
+    scene.heals(**LEAVING)
+    assert is_gone(scene)
+
+
+PLAIN = """
+    create schema attic; create table attic.t (id int primary key, what text check (length(what) > 1));
+    create index on attic.t (lower(what)); create sequence attic.s; create type attic.e as enum ();
+    create function attic.f() returns int language sql as 'select 1'"""
+
+
+def test_plain_things_in_an_undeclared_schema_go_to_the_heir(scene):
+    scene.begins()
+    scene.sql(PLAIN)
+    scene.heals(**LEAVING)
+    assert is_gone(scene)
+    assert scene.founder("select tableowner from pg_tables where schemaname = 'attic'") == [("carol",)]
+
+
+def test_a_database_that_pillar_does_not_name_is_looked_into_as_well(scene):
+    scene.begins()
+    scene.founder("create database theirs", "postgres")
+    scene.founder("grant all on database theirs to mallory", "postgres")
+    scene.founder(f"grant connect on database theirs to {scene.admin}", "postgres")
+    scene.founder(trap() + "; create schema attic authorization mallory", "theirs")
+    scene.sql(EVIL.format("attic"), dbname="theirs")
+    scene.endures(where="role 'mallory'", naming=["function attic.evil()", "'theirs'"], **LEAVING)
+    scene.sql("drop function attic.evil()", dbname="theirs")
+    scene.founder("revoke all on database theirs from mallory", "postgres")  # what a hosted admin cannot
+    scene.founder("grant create on database theirs to carol", "postgres")
+    scene.heals(**LEAVING)
+    assert is_gone(scene)
+
+
+def acting_as_mallory(scene, dbname="shop"):
+    """A session of another role's that acts as the one that leaves."""
+    scene.stranger(dbname)
+    scene.founder("grant mallory to stranger", "postgres")
+    session = scene.server.connect(
+        user="stranger", password=scene.cluster.passwords["stranger"], dbname=dbname, over="tls"
+    )
+    session.autocommit = True
+    session.cursor().execute("set role mallory")
+    return session
+
+
+def test_what_a_member_makes_in_the_name_of_a_role_that_leaves_goes_to_no_heir(scene):
+    """Its session goes on, and it makes a temporary function whenever the last one went."""
+    scene.begins()
+    scene.sql(trap())
+    session = acting_as_mallory(scene)
+
+    def make():
+        with suppress(psycopg2.Error):
+            session.cursor().execute(EVIL.format("pg_temp"))
+
+    make()
+    with scene.repeating(make):
+        outcome = scene.cluster.attempt(**scene.pillar(**LEAVING))
+    assert outcome.failures.keys() <= {"role 'mallory'"}
+    with suppress(psycopg2.Error):
+        session.cursor().execute("select pg_temp.evil()")
+    session.close()
+    scene.nobody_gained()
+    scene.heals(**LEAVING)
+
+
+def test_a_lock_on_the_role_is_the_leavers_own(scene):
+    scene.begins()
+    with scene.holding("alter role mallory password 'x'", dbname="postgres"):
+        outcome = scene.cluster.attempt(**scene.pillar(**LEAVING))
+    assert outcome.failures == {}
+    assert is_gone(scene)
+
+
+@pytest.fixture(params=["shop", "postgres"])
+def attic(scene, request):
+    """A database with a schema that pillar does not name, where the role that leaves may create."""
+    scene.begins(owner="carol", access={"mallory": "read"})
+    scene.founder("create schema attic; grant all on schema attic to mallory", request.param)
+    yield request.param
+    scene.founder("drop schema attic cascade", request.param)
+
+
+@superuser_alone  # the schema is the superuser's, so that a hosted admin refuses before
+def test_what_a_role_makes_after_the_plan_is_not_dropped(scene, attic, monkeypatch):
+    plan, plans = execute.plan, []
+
+    def planned(current, wanted):
+        plans.append(plan(current, wanted))
+        if len(plans) == 2:  # the one under the lock
+            scene.sql("create table attic.made_later ()", dbname=attic)
+        return plans[-1]
+
+    monkeypatch.setattr(execute, "plan", planned)
+    gone = {"owner": "carol", "users": {"mallory": {"state": "absent"}}}
+    outcome = scene.cluster.attempt(**scene.pillar(**gone))
+    assert "still owns objects" in outcome.failures["role 'mallory'"]
+    owner = "select tableowner from pg_tables where tablename = 'made_later'"
+    assert scene.founder(owner, attic) == [("mallory",)]
+    monkeypatch.undo()
+    scene.founder("drop table attic.made_later", attic)
+    scene.heals(**gone)
+    assert is_gone(scene)
