@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from pgpillar import scram
+from pgpillar import scram, sql
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import BOOTSTRAP_LOGIN, Secret
 
@@ -49,6 +49,7 @@ def admit(cursor, script: Script, superuser: bool) -> Secret:
 def _admission(script: Script, password: Secret, superuser: bool) -> Iterable[Composable]:
     database, owner = Identifier(script.database), Identifier(script.owner)
     verifier = Literal(scram.verifier(password.reveal()))
+    yield sql.mark(script.database)  # in the transaction that gives the database to its owner
     yield SQL("CREATE ROLE {} LOGIN NOINHERIT PASSWORD {}").format(_LOGIN, verifier)
     yield SQL("GRANT {} TO {}").format(owner, _LOGIN)
     yield SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(database, owner)
@@ -59,13 +60,17 @@ def _admission(script: Script, password: Secret, superuser: bool) -> Iterable[Co
 
 
 def run(gateway: Gateway, script: Script, password: Secret, ending: Iterable[Composable]) -> None:
-    """Run the script and, in its transaction, the statements that mark the database as finished."""
+    """Run the script and, in its transaction, the statements that mark the database as finished.
+
+    From then on the admin's mark says nothing, since the owner has another connection limit.
+    """
     try:
         _run_as_login(gateway, script, password, ending)
     except ClusterError:
         with suppress(ClusterError, psycopg2.Error):  # the next run removes it
             remove_login(gateway, script.database)
         raise
+    _as_admin(gateway, sql.unmark(script.database))
     remove_login(gateway, script.database)
 
 
@@ -88,8 +93,12 @@ def _run_as_login(gateway: Gateway, script: Script, password: Secret, ending: It
 
 def _shut_out_others(gateway: Gateway) -> None:
     """The one session that is needed is there. Nobody else logs in, whatever the script does."""
+    _as_admin(gateway, _NOLOGIN)
+
+
+def _as_admin(gateway: Gateway, statement: Composable) -> None:
     with closing(gateway.open()) as connection, connection.cursor() as cursor:
-        cursor.execute(_NOLOGIN)
+        cursor.execute(statement)
         connection.commit()
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pgpillar import guc, undeclared
 from pgpillar.kinds import ALWAYS, KINDS, LARGE_OBJECTS, Kind
 from pgpillar.model import (
+    MARK,
     PRESENT,
     QUARANTINED,
     UNFINISHED_LIMIT,
@@ -167,10 +168,12 @@ _DATABASES = {
         where (%(databases)s::text[] is null or d.datname = any (%(databases)s))
               and (%(roles)s::text[] is null or s.setrole = 0 or r.rolname = any (%(roles)s))""",
     "databases": """
-        select datname as name, pg_get_userbyid(datdba) as owner, datconnlimit = {unfinished} as unfinished,
+        select datname as name, pg_get_userbyid(datdba) as owner, {marked} as marked,
+               datconnlimit = {unfinished} and (
+                   pg_get_userbyid(datdba) = current_user or {marked}) as unfinished,
                datallowconn as open, datconnlimit as connection_limit,
                pg_encoding_to_char(encoding) as encoding, datcollate as locale
-        from pg_database
+        from pg_database d
         where case when %(databases)s::text[] is null then datname !~ '^template[01]$'
               else datname = any (%(databases)s) end""",
     "grants": """
@@ -301,6 +304,11 @@ _PIECES = {
         _of_the_founder(kind) for kind in KINDS.values() if kind.since == ALWAYS
     ),
     "unfinished": str(UNFINISHED_LIMIT),
+    # The owner can set the limit, but neither give its database to the admin nor write the admin's settings
+    "marked": f"""exists (
+        select from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
+        where s.setdatabase = d.oid and r.rolname = current_user
+              and '{"=".join(MARK)}' = any (s.setconfig))""",
     # Any role can store a value of many megabytes for itself. Of a long one only a part is read, and a hash.
     "stored": """array(select case when octet_length(one) > 8192 then left(one, 8192) || md5(one) else one end
                        from unnest(s.setconfig) one)""",
@@ -478,13 +486,14 @@ def _databases(answers: Mapping) -> dict[str, Database]:
         grants[row["database"]].add(Grant(*path))
     for (database, role), some in settings.items():
         if database and role:
-            role_settings[database] |= {(role, *setting) for setting in some}
+            role_settings[database] |= {(role, *setting) for setting in some if setting != MARK}
     return {
         row["name"]: Database(
             row["name"],
             row["owner"],
             state=PRESENT if row["open"] else QUARANTINED,
             unfinished=row["unfinished"],
+            marked=row["marked"],
             connection_limit=row["connection_limit"],
             encoding=row["encoding"],
             locale=row["locale"],

@@ -436,7 +436,7 @@ class _Run:
             todo = self._left(connection, name)
             for change in todo:
                 if change.kind == "bootstrap":  # it was not there before, or has run
-                    raise _Failed(f"{change.detail[1]} left it marked as unfinished; correct the script")
+                    raise _Failed("it has become unfinished meanwhile; run this again")
             for _ in range(ROUNDS):
                 done += self._apply(cursor, todo)
                 todo = todo and self._left(connection, name)

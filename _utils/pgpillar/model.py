@@ -22,6 +22,7 @@ BY_OWNER = ""  # the grantor of a grant that the owner of the object made
 
 BOOTSTRAP_LOGIN = "pgpillar_bootstrap"  # exists while a bootstrap script runs
 UNFINISHED_LIMIT = int.from_bytes(b"pgpi", "big")  # the connection limit of a database that is being made
+MARK = ("application_name", "pgpillar: unfinished")  # the admin's setting there, out of the owner's reach
 
 PRESENT, QUARANTINED, ABSENT = "present", "quarantined", "absent"
 
@@ -151,6 +152,7 @@ class Database:
     owner: str
     state: str = PRESENT
     unfinished: bool = False  # made by pgpillar, and cut off before it was whole
+    marked: bool = False  # by the admin, while a bootstrap script ran
     connection_limit: int = -1
     encoding: str | None = None
     locale: str | None = None

@@ -271,11 +271,17 @@ def database_changes(
         changes.append(Change("create database", database))
         now = fresh(database, server)
     if now.state == QUARANTINED:
-        return [
-            Change("open database", database.name, now.unfinished, database=database.name)
-        ]  # its inside is not known before
+        return [*_opening(now, database, cluster, server)]
     changes += _Inside(now, database, cluster, server).changes()
     return [replace(change, database=database.name) for change in changes]
+
+
+def _opening(now: Database, database: Database, cluster: Cluster, server: Server | None) -> Iterator[Change]:
+    """The inside of a closed database is not known before, but for one that nobody has entered."""
+    changes = [Change("open database", database.name, now.unfinished)]
+    if now.unfinished:
+        changes += _Inside(fresh(database, server), database, cluster, server).changes()
+    yield from (replace(change, database=database.name) for change in changes)
 
 
 def refused_inside(now: Database, database: Database, cluster: Cluster, server: Server | None) -> list[str]:
@@ -421,6 +427,8 @@ class _Inside:
                 yield Change("bootstrap", self.wanted.name, (self.wanted.owner, self.wanted.bootstrap))
             limit = self.wanted.connection_limit
             yield Change("finish database", self.wanted.name, (self.wanted.owner, limit))
+        if self.now.marked and not (self.now.unfinished and self.wanted.bootstrap):
+            yield Change("unmark database", self.wanted.name)  # a script removes it at its end
 
     def _role_settings(self) -> Iterator[Change]:
         now = frozenset(setting for setting in self.now.role_settings if setting[0] in self.managed)

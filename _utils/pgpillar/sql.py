@@ -10,7 +10,7 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from pgpillar import guc, scram
 from pgpillar.kinds import KINDS
-from pgpillar.model import EVERYWHERE, LATEST, PUBLIC, UNFINISHED_LIMIT, Secret
+from pgpillar.model import EVERYWHERE, LATEST, MARK, PUBLIC, UNFINISHED_LIMIT, Secret
 from pgpillar.plan import Change
 
 NOW = 180000  # the version to write for where no server is asked
@@ -211,7 +211,7 @@ def _value(name: str, value: str) -> Composable:
 
 
 def _create_database(change: Change, version: int):
-    """Nobody can connect before PUBLIC has lost CONNECT. The limit marks the database as unfinished."""
+    """Nobody can connect before PUBLIC has lost CONNECT. The limit marks a database that is the admin's."""
     database = change.object
     # Any role may plant something in template1, or keep a session there so that nobody can copy it
     options = [
@@ -241,6 +241,23 @@ def _finish_database(change: Change, version: int):
     database = Identifier(change.object)
     yield SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, Identifier(owner))
     yield SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(database, Literal(limit))
+
+
+def mark(database: str) -> Composable:
+    """Only the admin and superusers can write the admin's settings, whoever owns the database."""
+    return SQL("{} SET {} TO {}").format(_admin_in(database), _setting(MARK[0]), Literal(MARK[1]))
+
+
+def unmark(database: str) -> Composable:
+    return SQL("{} RESET {}").format(_admin_in(database), _setting(MARK[0]))
+
+
+def _admin_in(database: str) -> Composable:
+    return SQL("ALTER ROLE CURRENT_USER IN DATABASE {}").format(Identifier(database))
+
+
+def _unmark_database(change: Change, version: int):
+    yield unmark(change.object)
 
 
 def _own_database(change: Change, version: int):
@@ -468,6 +485,7 @@ _WRITERS = {
     "reset role setting here": _reset("ROLE", database_too=True),
     "bootstrap": _bootstrap,
     "finish database": _finish_database,
+    "unmark database": _unmark_database,
     "quarantine database": _quarantine,
     "drop database": _drop_database,
     "drop role": _drop_role,

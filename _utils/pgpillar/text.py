@@ -352,6 +352,7 @@ _LINES = {
     "reset role setting here": lambda change: "{} acts here without {}".format(*change.detail),
     "bootstrap": lambda change: f"run {change.detail[1]} as {change.detail[0]}",
     "finish database": lambda change: "mark as finished",
+    "unmark database": lambda change: "remove the mark of a run that was interrupted",
     "quarantine database": lambda change: "quarantine: refuse connections, keep the data",
     "drop database": lambda change: "dump, then drop",
     "drop role": _drop_role,

@@ -3,6 +3,7 @@
 import psycopg2
 import pytest
 
+from pgpillar import bootstrap, execute, sql
 from pgpillar.model import UNFINISHED_LIMIT
 
 AT_SHOP = {"dbname": "shop"}
@@ -116,6 +117,52 @@ def test_a_script_that_fails_leaves_nothing_and_the_next_run_heals(cluster, shop
     cluster.settle(**shop("create table orders ()"))
     assert tables(cluster) == {"orders": "shop"}
     assert not is_unfinished(cluster)
+
+
+# A run that is killed leaves what was committed
+
+
+KILLED_BEFORE = {
+    "the database is opened": (execute._Run, "_inside"),
+    "the login of the script is made": (bootstrap, "admit"),
+    "the script runs": (bootstrap, "_run_as_login"),
+    "the mark is removed": (sql, "unmark"),
+}
+
+
+@pytest.mark.parametrize("what", KILLED_BEFORE)
+def test_a_run_that_was_killed_is_finished_by_the_next(cluster, shop, what, monkeypatch):
+    declared = shop("create table orders (); create table more ()", access={"ann": "read"})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*KILLED_BEFORE[what], killed)
+        with pytest.raises(KeyboardInterrupt):
+            cluster.attempt(**declared)
+    cluster.settle(**declared)
+    assert tables(cluster) == {"orders": "shop", "more": "shop"}
+    assert not is_unfinished(cluster)
+    assert cluster.query("select 1 from pg_db_role_setting where setconfig::text ~ 'unfinished'") == []
+
+
+@pytest.mark.parametrize("left", ["", "; revoke all on database shop from public"])
+def test_a_run_that_was_killed_while_the_database_was_closed_is_finished_by_the_next(cluster, shop, left):
+    limit = f"allow_connections false connection limit {UNFINISHED_LIMIT}"
+    cluster.query(f"create database shop {limit} template template0")
+    for statement in filter(None, left.split("; ")):
+        cluster.query(statement)
+    changed = cluster.settle(**shop("create table orders ()", access={"ann": "read"}))
+    assert f"run {URL} as shop" in changed["databases"]["shop"]
+    assert tables(cluster) == {"orders": "shop"}
+
+
+def test_a_database_whose_script_is_taken_out_after_it_failed_is_finished_without_it(cluster, shop):
+    assert cluster.attempt(**shop("select no_such()")).failures
+    cluster.settle(databases={"shop": "shop"}, users=["shop"])
+    assert not is_unfinished(cluster)
+    cluster.query("select 1", user="shop", **AT_SHOP)
 
 
 def test_while_unfinished_nobody_gets_in(cluster, shop):

@@ -45,17 +45,46 @@ def test_functions_of_a_login_that_others_made_go_to_nobody(scene):
     scene.nobody_gained()
 
 
-@superuser_alone
-def test_a_script_that_marks_its_database_again_fails_alone(scene):
-    scene.bootstraps(MARKS_AT_COMMIT)
+def limit_of_shop(scene):
+    return scene.founder("select datconnlimit from pg_database where datname = 'shop'", "postgres")
+
+
+def test_a_script_that_marks_its_database_again_is_finished_all_the_same(scene):
+    assert scene.bootstraps(MARKS_AT_COMMIT).failures == {}
+    assert limit_of_shop(scene) == [(-1,)]
 
 
 @pytest.mark.usefixtures("script")
-def test_an_owner_that_marks_and_closes_its_database_fails_alone(scene):
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("address", [SCRIPT, None])
+def test_the_limit_of_an_unfinished_database_set_by_its_owner_is_drift_alone(scene, closed, address):
+    """Neither does the script run again, nor does the owner lose the way in."""
     scene.begins(bootstrap=SCRIPT)
+    scene.sql("drop table orders")
     scene.sql(MARK, dbname="postgres")
-    scene.sql("alter database shop allow_connections false", dbname="postgres")
-    scene.endures(bootstrap=SCRIPT)
+    if closed:
+        scene.sql("alter database shop allow_connections false", dbname="postgres")
+    more = {"bootstrap": address} if address else {}
+    assert scene.endures(**more).failures == {}
+    assert scene.sql("select 1 from pg_tables where tablename = 'orders'") == []
+    assert limit_of_shop(scene) == [(-1,)]
+    scene.heals(**more)
+
+
+@pytest.mark.usefixtures("script")
+def test_the_mark_is_out_of_reach_of_the_owner(scene):
+    setting = "set application_name = 'pgpillar: unfinished'"
+    scene.begins(bootstrap=SCRIPT)
+    for statement in (
+        f"alter role {scene.admin} in database shop {setting}",
+        f"alter database shop owner to {scene.admin}",
+    ):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            scene.sql(statement, dbname="postgres")
+    for whose in ("database shop", "role all in database shop", "role mallory in database shop"):
+        scene.sql(f"alter {whose} {setting}; {MARK}", dbname="postgres")
+    assert scene.endures(bootstrap=SCRIPT).failures == {}
+    scene.heals(bootstrap=SCRIPT)
 
 
 @superuser_alone

@@ -255,6 +255,7 @@ _DO = {
     ),
     "bootstrap": _inside(_nothing),
     "finish database": _inside(lambda database, change: {"unfinished": False}),
+    "unmark database": _inside(lambda database, change: {"marked": False}),
     "quarantine database": _inside(lambda database, change: {"state": QUARANTINED}),
     "drop database": lambda cluster, change: replace(
         cluster, databases=_without(cluster.databases, change.object)

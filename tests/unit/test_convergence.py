@@ -193,6 +193,7 @@ def inside(draw, cluster, name):
             draw(st.lists(st.tuples(NAMES, st.just("role"), NAMES), max_size=2, unique_by=lambda s: s[0]))
         ),
         unfinished=draw(st.booleans()),
+        marked=draw(st.booleans()),
         encoding=None,
     )
 
