@@ -43,6 +43,7 @@ class Scope(NamedTuple):
     passwords: bool = True
     extensions: bool = True
     settings: tuple[str, ...] = ()  # which the server may not know
+    closed: tuple[str, ...] = ()  # the databases that nobody is to be in
 
 
 def scope_of(wanted: Cluster) -> Scope:
@@ -53,6 +54,7 @@ def scope_of(wanted: Cluster) -> Scope:
         schemas={name: tuple(database.schemas) for name, database in wanted.databases.items()},
         extensions=any(database.extensions for database in wanted.databases.values()),
         settings=tuple(_plain_settings(wanted)),
+        closed=tuple(name for name, one in wanted.databases.items() if one.state != PRESENT),
     )
 
 
@@ -150,6 +152,11 @@ _ROLES = {
         where active and database is not null
         union all
         select database, 'prepared transaction', gid from pg_catalog.pg_prepared_xacts""",
+    # What has no user, such as autovacuum, ends by itself
+    "occupied": """
+        select distinct d.datname as database
+        from pg_catalog.pg_stat_activity a join pg_catalog.pg_database d on d.oid = a.datid
+        where not d.datallowconn and d.datname = any (%(closed)s) and a.usesysid is not null""",
     "extensions": """
         select v.name, e.default_version, array_agg(v.version order by v.version) as versions,
                bool_or(v.superuser) as of_superusers
@@ -379,13 +386,18 @@ class _Pieces(dict):
 
 def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Cluster:
     """What the databases of a cluster share; what is inside each is for ``read_inside``."""
-    asked = {"extensions": scope.extensions, "unknown_settings": scope.settings}
+    asked = {
+        "extensions": scope.extensions,
+        "unknown_settings": scope.settings,
+        "occupied": scope.closed,
+    }
     queries = {name: query for name, query in {**_ROLES, **_DATABASES}.items() if asked.get(name, True)}
     arguments = {
         "roles": _array(scope.roles),
         "databases": _array(scope.databases),
         "leaving": list(leaving),
         "settings": list(scope.settings),
+        "closed": list(scope.closed),
     }
     if scope.roles is None:
         queries["rights"] = undeclared.in_a_cluster(connection.server_version)
@@ -434,6 +446,7 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         kept_by=_grouped(answers["kept_by"], "role", "kind", "place", "whose"),
         in_use_by=_grouped(answers["in_use_by"], "database", "kind", "name"),
         grantors={(row["role"], row["member"]): tuple(row["grantors"]) for row in answers["memberships"]},
+        occupied=frozenset(row["database"] for row in answers.get("occupied", ())),
         acts_for=frozenset(reached["role"] for reached in answers["acts_for"]),
         public_owner="pg_database_owner" if row["version"] >= 150000 else row["builder"],
     )

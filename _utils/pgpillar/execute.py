@@ -520,28 +520,53 @@ class _Run:
 
     def _farewell(self, changes: list[Change]) -> list[Change]:
         for change in changes:
-            if change.kind == "drop database":
-                self._drop_database(change)
-                continue
-            if change.kind == "drop role":
-                self._shut_out([change])
-                self._disown(change.object)
+            _FAREWELLS[change.kind](self, change)
+        return []
+
+    def _quarantine(self, change: Change) -> None:
+        close, _ = sql.statements(change, self.version)
+        self._execute(change, close)
+        self.outcome.changes.append(change)  # it is closed, whatever the sessions do
+        self._vacate(change.object)
+
+    def _end_what_goes_on(self, change: Change) -> None:
+        self._vacate(change.object)
+        self.outcome.changes.append(change)
+
+    def _vacate(self, database: str) -> None:
+        if left := self._end_sessions(sessions.OF_DATABASE, database):
+            raise _Failed(
+                f"it is closed, but sessions go on in it, which the admin cannot end: {left}; "
+                "have a superuser end them, or wait until they end, and run this again"
+            )
+
+    def _execute(self, change: Change, *statements: Composable) -> None:
+        try:
             with self.connection.cursor() as cursor:
-                self._make(cursor, change)
-        return changes
+                for statement in statements:
+                    cursor.execute(statement)
+        except psycopg2.Error as error:
+            raise _kind_of_failure(change, error) from None
+
+    def _drop_role(self, change: Change) -> None:
+        self._shut_out([change])
+        self._disown(change.object)
+        self._execute(change, *sql.statements(change, self.version))
+        self.outcome.changes.append(change)
 
     def _drop_database(self, change: Change) -> None:
         now, wanted = (of.databases[change.object] for of in (self.current, self.wanted))
         known = replace(now, alias=wanted.alias)
+        self._vacate(change.object)
         written = dump.before_drop(self.connection, self.gateway, known, self.version)
         try:
-            with self.connection.cursor() as cursor:
-                self._make(cursor, change)
+            self._execute(change, *sql.statements(change, self.version))
         except _Failed as failure:
             if not isinstance(failure.__context__, _NOTHING_DROPPED):
                 raise
             written.unlink()
             raise _Failed(f"{failure}; it is there as before, and the new dump was removed") from None
+        self.outcome.changes.append(change)
 
     # Roles that leave: shut out before anything that they own is given to others
 
@@ -550,11 +575,8 @@ class _Run:
         for change in changes:
             role = change.object.name
             self._end_sessions(sessions.OF_ROLE, role, patience=0)
-            try:
-                with self.connection.cursor() as cursor:
-                    cursor.execute(sql.shut_out(role)[0])
-            except psycopg2.Error as error:
-                raise _kind_of_failure(change, error) from None
+            no_login, _ = sql.shut_out(role)
+            self._execute(change, no_login)
             if left := self._end_sessions(sessions.OF_ROLE, role):
                 raise _Failed(f"its sessions do not end: {left}; end them, and run this again")
         return []
@@ -856,7 +878,12 @@ _BEFORE_CONNECTING = (
     "reset database setting",
     "limit database",
 )
-_FAREWELLS = ("quarantine database", "drop database", "drop role")
+_FAREWELLS = {
+    "quarantine database": _Run._quarantine,
+    "end sessions": _Run._end_what_goes_on,
+    "drop database": _Run._drop_database,
+    "drop role": _Run._drop_role,
+}
 ROLES_STAGE, LEAVING_STAGE, DATABASE_STAGE, FAREWELL_STAGE = "roles", "leaving", "database", "farewell"
 _STAGES = {
     ROLES_STAGE: _Run._roles,

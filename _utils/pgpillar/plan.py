@@ -745,12 +745,19 @@ def _farewells(current: Cluster, wanted: Cluster) -> Iterator[Change]:
         now = current.databases.get(name)
         if now and database.state == QUARANTINED and now.state == PRESENT:
             yield Change("quarantine database", name, destructive=True)
+        if now and database.state == QUARANTINED and _is_occupied(name, current):
+            yield Change("end sessions", name, destructive=True)
         if now and database.state == ABSENT and f"database {name!r}" not in stuck:
             yield Change("drop database", name, destructive=True)
     for name in _givers_first(current, _absent(wanted.roles)):
         role = wanted.roles[name]
         if name in current.roles and f"role {name!r}" not in stuck:
             yield Change("drop role", role, places(role, current, wanted), destructive=True)
+
+
+def _is_occupied(name: str, current: Cluster) -> bool:
+    """Whether sessions go on in a closed database: they were not the admin's to end, or a run was killed."""
+    return bool(current.server) and name in current.server.occupied
 
 
 def _givers_first(current: Cluster, leaving: list[str]) -> list[str]:

@@ -272,9 +272,17 @@ def _limit_database(change: Change, version: int):
 
 def _quarantine(change: Change, version: int):
     yield SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(Identifier(change.object))
-    yield SQL(
-        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = {}"
-    ).format(Literal(change.object))
+    yield from _end_sessions(change, version)
+
+
+def _end_sessions(change: Change, version: int):
+    """Each in a statement of its own, and they are waited for."""
+    yield _end("datname", change.object)
+
+
+def _end(column: str, name: str) -> Composable:
+    terminate = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE {} = {}"
+    return SQL(terminate).format(SQL(column), Literal(name))
 
 
 def _drop_database(change: Change, version: int):
@@ -289,12 +297,7 @@ def _drop_role(change: Change, version: int):
 
 def shut_out(role: str) -> list[Composable]:
     """Before anything of a role that leaves is given to another. Its sessions are waited for besides."""
-    return [
-        SQL("ALTER ROLE {} NOLOGIN").format(Identifier(role)),
-        SQL(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = {}"
-        ).format(Literal(role)),
-    ]
+    return [SQL("ALTER ROLE {} NOLOGIN").format(Identifier(role)), _end("usename", role)]
 
 
 def disown(role: str, heir: str | None) -> list[Composable]:
@@ -487,6 +490,7 @@ _WRITERS = {
     "finish database": _finish_database,
     "unmark database": _unmark_database,
     "quarantine database": _quarantine,
+    "end sessions": _end_sessions,
     "drop database": _drop_database,
     "drop role": _drop_role,
 }

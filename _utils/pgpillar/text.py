@@ -45,7 +45,7 @@ class Loss(NamedTuple):
 
 LOSSES = {
     "rights_taken": Loss(("leave", "revoke", "revoke default"), "takes rights away", "take rights away"),
-    "databases_closed": Loss(("quarantine database",), "closes a database", "close databases"),
+    "databases_closed": Loss(("quarantine database", "end sessions"), "closes a database", "close databases"),
     "databases_dropped": Loss(("drop database",), "drops a database", "drop databases"),
     "roles_dropped": Loss(("drop role",), "drops a role", "drop roles"),
 }
@@ -201,7 +201,7 @@ def place(change: Change) -> tuple[str, str]:
     """Where a change stands in the tree."""
     if change.database:
         return "databases", change.database
-    if change.kind in ("quarantine database", "drop database"):
+    if change.kind in ("quarantine database", "end sessions", "drop database"):
         return "databases", change.object
     if change.kind in ("join", "keep member", "leave"):
         return "roles", change.object.member
@@ -354,6 +354,7 @@ _LINES = {
     "finish database": lambda change: "mark as finished",
     "unmark database": lambda change: "remove the mark of a run that was interrupted",
     "quarantine database": lambda change: "quarantine: refuse connections, keep the data",
+    "end sessions": lambda change: "end the sessions that go on in it",
     "drop database": lambda change: "dump, then drop",
     "drop role": _drop_role,
 }

@@ -9,7 +9,7 @@ from psycopg2.extras import LogicalReplicationConnection
 
 from devtools import postgres
 from devtools.postgres import wait_for
-from pgpillar import connect, dump, execute, observe, strangers, text
+from pgpillar import connect, dump, execute, observe, sessions, strangers, text
 from pgpillar.plan import PlanError
 from tests.functional.conftest import wipe
 from tests.functional.minions import restarted
@@ -300,6 +300,22 @@ def test_a_quarantined_database_refuses_everybody_and_keeps_its_data(full):
             full.query("select 1", **AT_SHOP, **way)
     assert full.settle(**SHOP)["databases"]["shop"] == ["open for connections again"]
     assert full.query("select what from orders", user="shop", **AT_SHOP) == [("tea",)]
+
+
+def test_sessions_that_a_killed_run_left_in_a_closed_database_are_ended(full, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with closing(full.server.connect(user="shop", password=full.passwords["shop"], **AT_SHOP)) as session:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(sessions, "ended", killed)
+            full.converge(**closing_down("quarantined"))
+        with session.cursor() as cursor:
+            cursor.execute("select 1")
+        changed = full.settle(**closing_down("quarantined"))
+        assert changed == {"databases": {"shop": ["end the sessions that go on in it"]}}
+        with pytest.raises(psycopg2.OperationalError), session.cursor() as cursor:
+            cursor.execute("select 1")
 
 
 def test_what_drifted_before_the_quarantine_is_mended_when_it_opens(full):

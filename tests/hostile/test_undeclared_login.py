@@ -6,6 +6,7 @@ import itertools
 import psycopg2
 import pytest
 
+from devtools.postgres import wait_for
 from tests.hostile.limits import superuser_alone
 from tests.hostile.planted import SHADOWS
 from tests.hostile.scene import LATIN, trap
@@ -359,3 +360,27 @@ def test_a_role_that_a_stranger_granted_something_to_goes(scene):
     foretold = scene.cluster.forecast(**scene.pillar(users=gone, databases=databases))
     outcome = scene.endures(where="role 'bob'", naming=["stranger"], users=gone, databases=databases)
     assert outcome.failures == foretold.failures
+
+
+# A database that is closed
+
+
+@pytest.mark.usefixtures("dumper")
+def test_a_session_in_a_database_that_is_closed_is_ended_or_named_in_each_run(scene):
+    """A hosted admin may not end it. Its database is not dropped under it, and not dumped either."""
+    scene.begins()
+    scene.stranger("shop")
+    with scene.session("stranger", "shop") as session, session.cursor() as cursor:
+        if not scene.hosted:
+            scene.heals(state="quarantined")
+            with pytest.raises(psycopg2.OperationalError):
+                cursor.execute("select 1")
+            return
+        for state in ("quarantined", "quarantined", "absent"):
+            outcome = scene.endures(state=state, naming=["of 'stranger'", "sessions go on"])
+            assert outcome.failures
+        assert scene.cluster.preview(**scene.pillar(state="quarantined"))["databases"].keys() == {"shop"}
+        cursor.execute("select 1")
+    gone = "select 1 from pg_stat_activity where usename = 'stranger'"
+    wait_for(lambda: scene.founder(gone, "postgres") == [], "the session goes on")
+    scene.heals(state="quarantined")

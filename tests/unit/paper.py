@@ -257,6 +257,7 @@ _DO = {
     "finish database": _inside(lambda database, change: {"unfinished": False}),
     "unmark database": _inside(lambda database, change: {"marked": False}),
     "quarantine database": _inside(lambda database, change: {"state": QUARANTINED}),
+    "end sessions": lambda cluster, change: cluster,
     "drop database": lambda cluster, change: replace(
         cluster, databases=_without(cluster.databases, change.object)
     ),

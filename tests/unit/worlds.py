@@ -50,7 +50,13 @@ def _server(entry: dict) -> Server:
     kept_by = {role: tuple(map(tuple, things)) for role, things in entry.get("kept_by", {}).items()}
     extensions = {name: tuple(versions) for name, versions in entry.get("extensions", {}).items()}
     given = {"admin": "postgres", "superuser": True, "version": 180000, **entry}
-    more = {"grantors": grantors, "dependents": dependents, "kept_by": kept_by, "extensions": extensions}
+    more = {
+        "grantors": grantors,
+        "dependents": dependents,
+        "kept_by": kept_by,
+        "extensions": extensions,
+        "occupied": frozenset(entry.get("occupied", ())),
+    }
     return Server(**{**given, **more})
 
 
