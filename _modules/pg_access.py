@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 
-from salt.exceptions import CommandExecutionError, CommandNotFoundError
+from salt.exceptions import CommandExecutionError, CommandNotFoundError, SaltException
 
 import pgpillar
 
@@ -20,7 +20,7 @@ pgpillar.make_way_for_new_code()
 
 from pgpillar import __version__, certificates, discovery, driver, handshake, pillar, strangers, text  # noqa: E402
 from pgpillar.logins import of as wanted_logins  # noqa: E402
-from pgpillar.model import told_as  # noqa: E402
+from pgpillar.model import Trouble, told_as  # noqa: E402
 
 __virtualname__ = "pg_access"
 __func_alias__ = {"apply_": "apply"}
@@ -226,11 +226,13 @@ def _fetcher(saltenv):
         try:
             script = __salt__["cp.get_file_str"](url, saltenv=saltenv)
         except UnicodeDecodeError:
-            raise CommandExecutionError(f"{url} is not in UTF-8; nothing was applied") from None
+            raise Trouble(f"{url} is not in UTF-8; save it so") from None
+        except (SaltException, OSError) as error:
+            raise Trouble(f"{url} cannot be fetched: {error}") from None
         if script is False:
-            raise CommandExecutionError(f"{url} is not there; nothing was applied")
+            raise Trouble(f"{url} is not there; put it there, or take it out of pillar")
         if "\0" in script:
-            raise CommandExecutionError(f"{url} holds a NUL character; nothing was applied")
+            raise Trouble(f"{url} holds a NUL character; take it out")
         return script
 
     return fetch

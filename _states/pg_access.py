@@ -55,7 +55,7 @@ def _verdict(name, done, test):
 def _left_over(name, failures, test):
     lines = [f"- {where}: {why}" for where, why in failures.items()]
     verdict = (
-        "could not be looked into everywhere"
+        "cannot become as pillar wants it everywhere"
         if test
         else "is not as pillar wants it yet; once this is mended, running it again goes on from there"
     )

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import NamedTuple
 
-from pgpillar import sql, strangers, text
+from pgpillar import refusals, sql, strangers, text
 from pgpillar.model import ABSENT, PRESENT, Cluster, Endpoint, Server
 from pgpillar.node import Client, Node, Pool
 from pgpillar.pillar import Declared
-from pgpillar.plan import Change, PlanError, heirs, impossible_drop, plan
+from pgpillar.plan import Change, heirs, impossible_drop, plan
 
 HIDDEN = ("password", "ca", "consul")  # what of an endpoint is not shown
 OF_A_CLIENT = ("host", "port", "hostaddr", "discovery", "consul", "replicas", "sslmode", "ca", "ca_file")
@@ -47,12 +47,14 @@ def of_cluster(name: str, before: Declared | None, after: Declared | None) -> Ef
     if after is None:
         return Effect(forgotten={"clusters": [name], **forgotten})
     way = tuple(_moves(before and before.endpoint, after.endpoint))
-    if refusals := tuple(_owners_that_go(old, new)):
-        return Effect((), refusals, way, forgotten)
-    try:
-        return Effect(tuple(plan(old, new)), (), way, forgotten, dict(_inherited(old, new)))
-    except PlanError as error:
-        return Effect((), tuple(error.refusals), way, forgotten)
+    if refused := (*_owners_that_go(old, new), *_refused(old, new)):
+        return Effect((), refused, way, forgotten)
+    return Effect(tuple(plan(old, new)), (), way, forgotten, dict(_inherited(old, new)))
+
+
+def _refused(old: Cluster, new: Cluster) -> Iterator[str]:
+    for sentences in refusals.possible(old, new).databases.values():
+        yield from sentences
 
 
 def _owners_that_go(old: Cluster, new: Cluster) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -16,9 +16,21 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.sql import SQL, Composable, Identifier
 
-from pgpillar import bootstrap, catalog, dump, extension, handover, observe, run_lock, sessions, sql, text
+from pgpillar import (
+    bootstrap,
+    catalog,
+    dump,
+    extension,
+    handover,
+    observe,
+    refusals,
+    run_lock,
+    sessions,
+    sql,
+    text,
+)
 from pgpillar.connect import ClusterError, Gateway, explained
-from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Membership, Role, Secret
+from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Membership, Role, Secret, Trouble
 from pgpillar.plan import (
     STEP,
     Change,
@@ -27,7 +39,6 @@ from pgpillar.plan import (
     impossible_farewells,
     places,
     plan,
-    refused_inside,
     would_fire,
 )
 
@@ -68,38 +79,70 @@ class Forecast(NamedTuple):
 
 def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Forecast:
     """What ``converge`` would do now. Nothing is written."""
-    sight = _possible(observe.read(gateway, wanted))
-    changes = sight.healing + plan(sight.current, sight.wanted)
-    _scripts(changes, fetch)
-    version = sight.current.server.version
+    task = _possible(observe.read(gateway, wanted), fetch)
+    changes = task.healing + plan(task.current, task.wanted)
+    version = task.current.server.version
     statements = [statement for change in changes for statement in sql.texts(change, version)]
-    return Forecast(changes, statements, _failures(sight))
+    return Forecast(changes, statements, task.failures)
 
 
-def _possible(sight: observe.Sight) -> observe.Sight:
-    """Without the databases that hold what cannot become as wanted, each with all that stands in its way."""
-    current, wanted = sight.current, sight.wanted
-    refused = {
-        name: "; ".join(refusals)
-        for name, now in current.databases.items()
-        if (refusals := refused_inside(now, wanted.databases[name], wanted, current.server))
-    }
-    current, wanted = (replace(of, databases=_without(of.databases, refused)) for of in (current, wanted))
-    return sight._replace(current=current, wanted=wanted, unseen={**sight.unseen, **refused})
+class _Task(NamedTuple):
+    """What can be done of what is wanted, and why the rest cannot be done: where, and the reason."""
+
+    current: Cluster
+    wanted: Cluster
+    failures: dict[str, str]
+    missing: frozenset[str]  # the roles that are refused, and not there
+    healing: list[Change]
+    scripts: dict[str, str]
 
 
-def _without(databases: dict[str, Database], names: Container[str]) -> dict[str, Database]:
-    return {name: database for name, database in databases.items() if name not in names}
+def _possible(sight: observe.Sight, fetch: Fetch) -> _Task:
+    """Without what cannot become as wanted, each with all that stands in its way."""
+    found = refusals.possible(sight.current, _without_passwords(sight.wanted, sight.unproven))
+    scripts, missed = _scripts(found, fetch)
+    found = found.without(missed)
+    failures = _by_place(
+        ("database", {name: [why] for name, why in sight.unseen.items()}),
+        ("database", found.databases),
+        ("role", {name: [why] for name, why in sight.unproven.items()}),
+        ("role", found.roles),
+    )
+    for where, why in impossible_farewells(found.current, found.wanted).items():
+        failures[where] = _both(failures.get(where), why)
+    return _Task(found.current, found.wanted, failures, found.missing, sight.healing, scripts)
 
 
-def _failures(sight: observe.Sight) -> dict[str, str]:
-    unseen = {f"database {name!r}": reason for name, reason in sight.unseen.items()}
-    return {**unseen, **impossible_farewells(sight.current, sight.wanted)}
+def _without_passwords(wanted: Cluster, roles: Container[str]) -> Cluster:
+    """The passwords of these roles stay as they are."""
+    changed = {name: replace(role, password=None) for name, role in wanted.roles.items() if name in roles}
+    return replace(wanted, roles={**wanted.roles, **changed})
 
 
-def _scripts(changes: Iterable[Change], fetch: Fetch) -> dict[str, str]:
-    """The bootstrap scripts that a plan needs. One that is missing is missed before anything is done."""
-    return {change.database: fetch(change.detail[1]) for change in changes if change.kind == "bootstrap"}
+def _by_place(*found: tuple[str, Mapping[str, list[str]]]) -> dict[str, str]:
+    failures = {}
+    for kind, refused in found:
+        for name, sentences in refused.items():
+            where = f"{kind} {name!r}"
+            failures[where] = _both(failures.get(where), *sentences)
+    return failures
+
+
+def _both(*sentences: str | None) -> str:
+    return "; ".join(filter(None, sentences))
+
+
+def _scripts(found: refusals.Possible, fetch: Fetch) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The bootstrap scripts that are to run, and why others cannot. One that is missing stops no other."""
+    scripts, missed = {}, {}
+    for name, database in found.wanted.databases.items():
+        now = found.current.databases.get(name)
+        if database.state == PRESENT and database.bootstrap and (now is None or now.unfinished):
+            try:
+                scripts[name] = fetch(database.bootstrap)
+            except Trouble as trouble:
+                missed[name] = [f"{trouble} (postgresql:databases:{database.key}:bootstrap)"]
+    return scripts, missed
 
 
 # Doing it
@@ -107,17 +150,16 @@ def _scripts(changes: Iterable[Change], fetch: Fetch) -> dict[str, str]:
 
 def converge(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Outcome:
     """Make the cluster as it is wanted, and say what that took. To look needs no lock."""
-    sight = _possible(observe.read(gateway, wanted))
-    if not _failures(sight) and not plan(sight.current, sight.wanted):
+    task = _possible(observe.read(gateway, wanted), fetch)
+    if not task.failures and not plan(task.current, task.wanted):
         return Outcome([], {})
     with run_lock.held(gateway) as lock, closing(gateway.open()) as connection:
-        sight = _possible(observe.read_on(connection, gateway, wanted))
+        sight = observe.read_on(connection, gateway, wanted)
         connection.set_session(isolation_level="READ COMMITTED", readonly="DEFAULT", autocommit=True)
-        changes = plan(sight.current, sight.wanted)
-        scripts = _scripts(changes, fetch)
-        return _Run(connection, lock, gateway, sight._replace(wanted=wanted), scripts).run(
-            changes + sight.healing
-        )
+        task = _possible(sight, fetch)
+        unseen = {name: wanted.databases[name] for name in sight.unseen}
+        changes = plan(task.current, task.wanted)
+        return _Run(connection, lock, gateway, task, unseen).run(changes + task.healing)
 
 
 class _Failed(Exception):
@@ -177,15 +219,17 @@ class _Run:
         connection,
         lock: run_lock.RunLock,
         gateway: Gateway,
-        sight: observe.Sight,
-        scripts: dict[str, str],
+        task: _Task,
+        unseen: dict[str, Database],
     ):
-        self.connection, self.lock, self.gateway, self.scripts = connection, lock, gateway, scripts
-        self.current, self.wanted, self.healing = sight.current, sight.wanted, sight.healing
+        self.connection, self.lock, self.gateway = connection, lock, gateway
+        self.current, self.healing, self.scripts = task.current, task.healing, task.scripts
+        self.wanted = replace(task.wanted, databases={**task.wanted.databases, **unseen})
         self.version = self.current.server.version
-        self.outcome = Outcome([], _failures(sight))
+        self.outcome = Outcome([], {**task.failures})
         self.held: set[tuple[str, str]] = set()  # (database, role): settings of that role there
-        self.amiss: set[str] = set()  # the roles that a database cannot do with as they are
+        self.missing = task.missing
+        self.amiss = {*task.missing}  # the roles that a database cannot do with as they are
         self.unjoined: set[str] = set()  # the roles that the admin cannot act for
 
     def run(self, changes: list[Change]) -> Outcome:
@@ -278,7 +322,7 @@ class _Run:
                 self.unjoined.add(change.object.role)
 
     def _note(self, where: str, why: str) -> None:
-        self.outcome.failures[where] = "; ".join(filter(None, [self.outcome.failures.get(where), why]))
+        self.outcome.failures[where] = _both(self.outcome.failures.get(where), why)
 
     def _note_what_is_left(self, changes: list[Change]) -> None:
         for change in changes:
@@ -288,9 +332,8 @@ class _Run:
         scope = catalog.scope_of(self.wanted)._replace(databases=(), extensions=False)
         current = catalog.read_cluster(self.connection, scope)
         if current.server.sees_passwords:
-            current = replace(
-                current, roles={**current.roles, **observe.proven(self.gateway, current, self.wanted)}
-            )
+            roles, _ = observe.proven(self.gateway, current, self.wanted)
+            current = replace(current, roles={**current.roles, **roles})
         else:
             known = {
                 name: replace(role, password=self._password(name)) for name, role in current.roles.items()
@@ -299,7 +342,7 @@ class _Run:
         bare = replace(self.wanted, databases={}, roles=_staying(self.wanted))
         return [
             change
-            for change in plan(current, bare)
+            for change in plan(refusals.not_of(current, self.missing), bare)
             if change.kind not in ("join", "keep member")
             or change.object in bare.memberships - current.memberships
         ]
@@ -313,18 +356,20 @@ class _Run:
         if self.current.server.sees_passwords:
             return []
         roles = [self.wanted.roles[change.object] for change in changes]
-        refused = {
-            r.name for r in roles if not (observe.has_expired(r) or self.gateway.lets_in(r.name, r.password))
-        }
-        return [change for change in changes if change.object in refused]
+        verdicts = {r.name: observe.has_expired(r) or observe.try_login(self.gateway, r) for r in roles}
+        for name, verdict in verdicts.items():
+            if isinstance(verdict, ClusterError):
+                self._note(f"role {name!r}", str(verdict))
+        return [change for change in changes if verdicts[change.object] is False]
 
     # Databases: each is planned again right before it is changed, on a connection of its own
 
     def _database(self, foretold: list[Change]) -> list[Change]:
         name, done = foretold[0].database, []
         wanted = self.wanted.databases[name]
-        if missed := self.amiss & _roles_in(wanted) | self.unjoined & _owners_in(wanted):
-            raise _Failed(f"it waits until {', '.join(map(repr, sorted(missed)))} is as asked")
+        missed = self.amiss | self.unjoined & refusals.owners_in(wanted)
+        for reason in refusals.waits(wanted, missed):
+            raise _Failed(reason)
         try:
             for change in foretold:
                 if change.kind in _BEFORE_CONNECTING or change in self.healing:
@@ -508,8 +553,8 @@ class _Run:
     def _left(self, connection, name: str) -> list[Change]:
         wanted = self.wanted.databases[name]
         now, server = catalog.read_database(connection, wanted), self.current.server
-        if refusals := refused_inside(now, wanted, self.wanted, server):
-            raise _Failed("; ".join(refusals))
+        if refused := refusals.of_database(now, wanted, self.wanted, server):
+            raise _Failed(_both(*refused))
         changes = database_changes(now, wanted, self.wanted, server)
         return [change for change in changes if not self._is_held(change)]
 
@@ -927,12 +972,3 @@ def _roles_of(change: Change) -> tuple[str, ...]:
     """The roles that a change of the first stage is about: one, or the two of a membership."""
     one = change.object
     return (one.role, one.member) if isinstance(one, Membership) else (text.place(change)[1],)
-
-
-def _roles_in(database: Database) -> set[str]:
-    """The roles without which a database cannot be as it is wanted."""
-    return _owners_in(database) | {one.grantee for one in (*database.grants, *database.default_grants)}
-
-
-def _owners_in(database: Database) -> set[str]:
-    return {database.owner, *database.creators, *(schema.owner for schema in database.schemas.values())}

@@ -28,6 +28,7 @@ class Sight(NamedTuple):
     current: Cluster
     wanted: Cluster
     unseen: dict[str, str]
+    unproven: dict[str, str]  # the roles whose passwords could not be tried, and why
     healing: list[Change]  # from outside, of databases that could not be seen
 
 
@@ -62,9 +63,10 @@ def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
         for change in outside_of(current.databases[name], wanted.databases[name])
     ]
     current = with_entrusted(gateway, replace(current, name=wanted.name, databases=seen), wanted)
-    current = replace(current, roles={**current.roles, **proven(gateway, current, wanted)})
+    roles, unproven = proven(gateway, current, wanted)
+    current = replace(current, roles={**current.roles, **roles})
     rest = {name: database for name, database in wanted.databases.items() if name not in unseen}
-    return Sight(current, replace(wanted, databases=rest), unseen, healing)
+    return Sight(current, replace(wanted, databases=rest), unseen, unproven, healing)
 
 
 def with_entrusted(gateway: Gateway, current: Cluster, wanted: Cluster) -> Cluster:
@@ -137,31 +139,42 @@ def _failing_well(where: str) -> Iterator[None]:
         raise ClusterError(f"cannot read {where}: {explained(error)}") from None
 
 
-def proven(gateway: Gateway, current: Cluster, wanted: Cluster) -> dict[str, Role]:
-    """Each role whose password fits holds it, the others hold none. A login is the proof of last resort."""
+def proven(gateway: Gateway, current: Cluster, wanted: Cluster) -> tuple[dict[str, Role], dict[str, str]]:
+    """Each role whose password fits holds it, the others hold none; and why some could not be tried.
+
+    A login is the proof of last resort.
+    """
     asked = [role for name, role in wanted.roles.items() if role.password and name in current.roles]
-    verdicts = _by_verifier if current.server.sees_passwords else partial(_by_login, gateway)
+    there = [current.roles[role.name] for role in asked]
+    verdict = _by_verifier if current.server.sees_passwords else partial(_by_login, gateway)
     with ThreadPoolExecutor(LOGINS) as pool:
-        fitting = pool.map(verdicts, asked, [current.roles[role.name] for role in asked])
-        return {
-            role.name: replace(current.roles[role.name], password=role.password if fits else None)
-            for role, fits in zip(asked, fitting, strict=True)
-        }
+        verdicts = [*pool.map(verdict, asked, there)]
+    roles = {
+        role.name: replace(now, password=role.password if fits is True else None)
+        for role, now, fits in zip(asked, there, verdicts, strict=True)
+    }
+    failed = zip(asked, verdicts, strict=True)
+    return roles, {role.name: str(why) for role, why in failed if isinstance(why, ClusterError)}
 
 
 def _by_verifier(wanted: Role, now: Role) -> bool:
     return scram.fits(wanted.password.reveal(), now.password)
 
 
-def _by_login(gateway: Gateway, wanted: Role, now: Role) -> bool:
+def _by_login(gateway: Gateway, wanted: Role, now: Role) -> bool | ClusterError:
     if scram.is_verifier(wanted.password.reveal()):
-        raise ClusterError(
-            f"cannot tell whether {wanted.name!r} has the verifier that pillar gives: "
-            f"{gateway.endpoint.user!r} may not read pg_authid; give the password itself"
-        )
+        return False  # nobody can log in by it, and the role is refused
     if has_expired(now):
         return has_expired(wanted)  # nobody gets in, so nothing can be told, and nothing depends on it
-    return gateway.lets_in(wanted.name, wanted.password)
+    return try_login(gateway, wanted)
+
+
+def try_login(gateway: Gateway, role: Role) -> bool | ClusterError:
+    """Whether a password fits. What cannot be told of one role keeps nobody from the others."""
+    try:
+        return gateway.lets_in(role.name, role.password)
+    except ClusterError as error:
+        return error
 
 
 def has_expired(role: Role) -> bool:

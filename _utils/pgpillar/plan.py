@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import starmap
 from typing import NamedTuple
@@ -31,22 +30,11 @@ from pgpillar.model import (
     Role,
     Schema,
     Server,
-    Trouble,
 )
 
 Thing = tuple[str, tuple[str, ...]]  # a kind, and the path of one of it
 
 STEP = 100  # how many objects one transaction may touch, so that nobody waits long for their locks
-
-
-class PlanError(Trouble):
-    """What is asked cannot be reached from here; ``refusals`` says why, a sentence each."""
-
-    def __init__(self, refusals: Iterable[str]):
-        self.refusals = list(refusals)
-        count = len(self.refusals)
-        head = f"{count} {'thing that is asked' if count == 1 else 'things that are asked'} cannot be"
-        super().__init__("\n".join([f"{head}; nothing was applied", *(f"- {r}" for r in self.refusals)]))
 
 
 @dataclass(frozen=True)
@@ -83,10 +71,7 @@ class DefaultRights(NamedTuple):
 
 def plan(current: Cluster, wanted: Cluster) -> list[Change]:
     """The changes that make ``current`` as ``wanted``, in the order in which they can be made."""
-    current = _there(current)
-    refusals = [*_refusals(current, wanted)]
-    if refusals:
-        raise PlanError(refusals)
+    current = there(current)
     in_databases = [
         change
         for name in sorted(wanted.databases)
@@ -135,7 +120,7 @@ def destructive(changes: Iterable[Change]) -> list[Change]:
     return [change for change in changes if change.destructive and change.database not in new]
 
 
-def _there(cluster: Cluster) -> Cluster:
+def there(cluster: Cluster) -> Cluster:
     """Without what is absent, which a pillar names and no server holds."""
     roles = {name: role for name, role in cluster.roles.items() if role.state != ABSENT}
     databases = {name: one for name, one in cluster.databases.items() if one.state != ABSENT}
@@ -419,7 +404,7 @@ class _Inside:
     def _version(self, extension) -> str | None:
         if extension.version != LATEST or self.server is None:
             return extension.version
-        return self.server.extensions[extension.name][0]
+        return self.server.extensions.get(extension.name, (None,))[0]  # what is not offered is refused
 
     def _birth(self) -> Iterator[Change]:
         if self.now.unfinished:
@@ -852,86 +837,6 @@ _RELEASES = {
     "replication slot": "stop what reads the slot, or drop the slot, and run this again",
     "prepared transaction": "set its state to present, end the transaction in it, and quarantine it again",
 }
-
-
-# What cannot be done, found before anything is
-
-
-def _refusals(current: Cluster, wanted: Cluster) -> Iterator[str]:
-    if current.server and current.server.founder in wanted.roles:
-        yield (
-            f"{current.server.founder!r} is the superuser that the cluster was made with, "
-            "and not for pillar to change; give the user in pillar another name"
-        )
-    for name, database in sorted(wanted.databases.items()):
-        now = current.databases.get(name)
-        yield from _impossible_database(name, now, database, current.server)
-        if current.server and database.state == PRESENT:
-            yield from _impossible_extensions(database, now, current.server)
-            yield from _impossible_settings(f"databases:{database.key}", now, database, current.server)
-    for name, role in sorted(wanted.roles.items()):
-        if current.server and role.state == PRESENT:
-            path = f"{'users' if role.login else 'groups'}:{name}"
-            yield from _impossible_settings(path, current.roles.get(name), role, current.server)
-
-
-def _impossible_database(
-    name: str, now: Database | None, database: Database, server: Server | None
-) -> Iterator[str]:
-    if now is None:
-        return
-    path = f"postgresql:databases:{database.key}"
-    if database.state == ABSENT and now.state != QUARANTINED and _lets_in(now, server):
-        yield (
-            f"database {name!r} is still open, and only a quarantined one is dropped; "
-            f"set {path}:state to quarantined first, and to absent when nobody missed it"
-        )
-    for key in ("encoding", "locale"):
-        had, asked = getattr(now, key), getattr(database, key)
-        if database.state == PRESENT and had and asked and _spelled(had) != _spelled(asked):
-            yield (
-                f"database {name!r} has {key} {had}, and PostgreSQL cannot change it to {asked} in place; "
-                f"dump it into a new database, or set {path}:{key} to {had}"
-            )
-
-
-def _lets_in(now: Database, server: Server | None) -> bool:
-    """Whether anybody but the admin may connect. Nobody may while a database is dumped to be dropped."""
-    admin = server.admin if server else None
-    holders = {
-        grant.grantee for grant in now.grants if (grant.kind, grant.privilege) == ("database", "CONNECT")
-    }
-    return now.owner in holders or bool(holders - {admin})
-
-
-def _spelled(word: str) -> str:
-    return word.lower().replace("-", "").replace("_", "")
-
-
-def _impossible_extensions(database: Database, now: Database | None, server: Server) -> Iterator[str]:
-    for name, wanted in sorted(database.extensions.items()):
-        offered = server.extensions.get(name)
-        path = f"postgresql:databases:{database.key}:extensions:{name}"
-        if now and name in now.extensions and wanted.version in (None, now.extensions[name].version):
-            continue
-        if not offered:
-            yield f"the server has no extension {name!r} ({path}); install its package there, or take it out"
-        elif wanted.version not in (None, LATEST, *offered):
-            yield (
-                f"the server has no version {wanted.version} of extension {name!r} ({path}); "
-                f"it has {', '.join(offered[1:])}"
-            )
-
-
-def _impossible_settings(
-    path: str, now: Role | Database | None, wanted: Role | Database, server: Server
-) -> Iterator[str]:
-    """Settings that are to be made and that the server does not know. One that it has kept is no fault."""
-    for name, _ in sorted(wanted.settings - (now.settings if now else frozenset())):
-        if name in server.unknown_settings:
-            close = get_close_matches(name, server.unknown_settings[name], n=1)
-            advice = f"did you mean {close[0]!r}?" if close else "take it out"
-            yield f"the server has no setting {name!r} (postgresql:{path}:settings); {advice}"
 
 
 def impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[str]:

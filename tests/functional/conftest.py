@@ -13,6 +13,7 @@ from psycopg2 import sql
 
 from devtools import debian, embedded, postgres
 from pgpillar import connect, dump, execute, pillar, text
+from pgpillar.model import Trouble
 
 HOST = "postgresql.example.internal"  # a name of the servers' certificates
 
@@ -145,7 +146,7 @@ class Cluster:
         """The same, as the engine has it, and with what is known to fail."""
         declared = self.declared(*args, **kwargs)
         with connect.gateway(declared.endpoint) as gateway:
-            return execute.preview(gateway, declared.cluster, self.scripts.__getitem__)
+            return execute.preview(gateway, declared.cluster, self.fetch)
 
     def converge(self, *args, **kwargs):
         """The tree of what changed; a failure fails the test."""
@@ -157,7 +158,13 @@ class Cluster:
         """The outcome, whatever it is."""
         declared = self.declared(*args, **kwargs)
         with connect.gateway(declared.endpoint) as gateway:
-            return execute.converge(gateway, declared.cluster, self.scripts.__getitem__)
+            return execute.converge(gateway, declared.cluster, self.fetch)
+
+    def fetch(self, url):
+        """A bootstrap script of the test's, as Salt's file server has it or has it not."""
+        if url not in self.scripts:
+            raise Trouble(f"{url} is not there")
+        return self.scripts[url]
 
     def settle(self, *args, **kwargs):
         """Foretell, converge as foretold, and find nothing left to do. Returns what changed."""

@@ -1,5 +1,6 @@
 """What pillar does not name is reported and left alone; what it sends away goes in steps, and with a dump."""
 
+import re
 import subprocess
 from contextlib import ExitStack, closing, contextmanager
 
@@ -10,7 +11,6 @@ from psycopg2.extras import LogicalReplicationConnection
 from devtools import postgres
 from devtools.postgres import wait_for
 from pgpillar import connect, dump, execute, observe, sessions, strangers, text
-from pgpillar.plan import PlanError
 from tests.functional.conftest import wipe
 from tests.functional.minions import restarted
 
@@ -354,8 +354,11 @@ def dumps(cluster):
 
 def test_an_open_database_is_never_dropped(full, tmp_path):
     full.endpoint["dumps"] = str(tmp_path)
-    with pytest.raises(PlanError, match="'shop' is still open, and only a quarantined one is dropped"):
-        full.attempt(**closing_down("absent"))
+    for run in (full.forecast, full.attempt):
+        found = run(**closing_down("absent"))
+        assert (list(found.changes), list(found.failures)) == ([], ["database 'shop'"])
+        said = found.failures["database 'shop'"]
+        assert said.startswith("database 'shop' is still open, and only a quarantined one is dropped; set")
     assert full.query("select what from orders", user="shop", **AT_SHOP) == [("tea",)]
     assert dumps(full) == []
 
@@ -364,8 +367,8 @@ def test_a_database_that_its_server_calls_otherwise_goes_by_the_name_of_pillar(f
     full.endpoint["dumps"] = str(tmp_path)
     (known,) = closing_down("absent", name="shop")["databases"].values()
     absent = {"databases": {"shop_eu": known}, "users": ["shop"]}
-    with pytest.raises(PlanError, match=r"'shop' is still open.*set postgresql:databases:shop_eu:state to"):
-        full.attempt(**absent)
+    said = full.attempt(**absent).failures["database 'shop'"]
+    assert re.search("'shop' is still open.*set postgresql:databases:shop_eu:state to", said)
     full.converge(**{**absent, "databases": {"shop_eu": {**known, "state": "quarantined"}}})
     assert full.settle(**absent) == {"databases": {"shop": ["dump, then drop"]}}
     assert [path.name.partition("-")[0] for path in dumps(full)] == ["shop_eu"]

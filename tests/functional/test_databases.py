@@ -1,9 +1,11 @@
 """Databases: their owner and what follows it, limits, settings, and what cannot be changed in place."""
 
+import re
+
 import psycopg2
 import pytest
 
-from pgpillar.plan import PlanError
+from pgpillar import text
 
 USERS = ["shop", "heir"]
 AT_SHOP = {"dbname": "shop"}
@@ -144,10 +146,20 @@ def test_one_name_of_an_encoding_is_as_good_as_another(cluster):
 
 
 @pytest.mark.parametrize(("key", "value"), [("encoding", "LATIN1"), ("locale", "POSIX")])
-def test_what_cannot_be_changed_in_place_is_refused_before_anything(cluster, key, value):
+def test_what_cannot_be_changed_in_place_is_refused_of_its_database_alone(cluster, key, value):
     cluster.converge(**shop())
-    with pytest.raises(PlanError, match=f"'shop' has {key} .*cannot change it to {value} in place"):
-        cluster.attempt(**shop(**{key: value}, connection_limit=3))
+    asked = shop(**{key: value}, connection_limit=3)
+    asked["databases"]["wiki"] = "shop"
+    forecast, outcome = cluster.forecast(**asked), cluster.attempt(**asked)
+    assert outcome.failures == forecast.failures
+    assert list(outcome.failures) == ["database 'shop'"]
+    path = f"postgresql:databases:shop:{key}"
+    assert re.search(
+        f"'shop' has {key} .*cannot change it to {value} in place.* set {path} to ",
+        outcome.failures["database 'shop'"],
+    )
+    assert text.tree(outcome.changes) == text.tree(forecast.changes)
+    assert list(text.tree(outcome.changes)["databases"]) == ["wiki"]
     assert row(cluster)["datconnlimit"] == -1
 
 

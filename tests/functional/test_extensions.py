@@ -1,8 +1,10 @@
-"""Extensions: at the version and in the schema that are asked for, or refused before anything is done."""
+"""Extensions: at the version and in the schema that are asked for, or refused of one database."""
+
+import re
 
 import pytest
 
-from pgpillar.plan import PlanError
+from pgpillar import text
 
 AT_SHOP = {"dbname": "shop"}
 
@@ -111,20 +113,26 @@ def test_its_own_objects_are_left_as_it_made_them(cluster):
 
 REFUSED = [
     ({"names": ["no-such"]}, r"no extension 'no-such' \(postgresql:databases:shop:extensions:no-such\)"),
+    ({"no-such": "latest"}, r"no extension 'no-such' \(postgresql:databases:shop:extensions:no-such\)"),
     ({"citext": "9.9"}, r"no version 9.9 of extension 'citext' .*it has .*1\.4"),
 ]
 
 
 @pytest.mark.parametrize(("asked", "complaint"), REFUSED)
 @pytest.mark.parametrize("existing", [False, True], ids=["new", "existing"])
-def test_what_the_server_does_not_have_is_refused_before_anything(cluster, asked, complaint, existing):
+def test_what_the_server_does_not_have_is_refused_of_its_database_alone(cluster, asked, complaint, existing):
     if existing:
         cluster.converge(**shop())
-    before = set(cluster.query("select datname from pg_database union select rolname from pg_roles"))
     asked = dict(asked)
-    with pytest.raises(PlanError, match=complaint):
-        cluster.attempt(**shop(*asked.pop("names", ()), **asked))
-    assert set(cluster.query("select datname from pg_database union select rolname from pg_roles")) == before
+    declared = shop(*asked.pop("names", ()), **asked)
+    declared["databases"]["wiki"] = "shop"
+    forecast, outcome = cluster.forecast(**declared), cluster.attempt(**declared)
+    assert outcome.failures == forecast.failures
+    assert list(outcome.failures) == ["database 'shop'"]
+    assert re.search(complaint, outcome.failures["database 'shop'"])
+    assert text.tree(outcome.changes) == text.tree(forecast.changes)
+    names = {name for (name,) in cluster.query("select datname from pg_database")}
+    assert names & {"shop", "wiki"} == {"wiki", *(["shop"] if existing else [])}
 
 
 def test_a_version_that_cannot_be_reached_fails_and_leaves_the_rest(cluster):

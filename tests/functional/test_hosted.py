@@ -1,13 +1,13 @@
 """An admin with CREATEROLE and CREATEDB alone, as providers give it: by the rules of 15, and of 16 on."""
 
+import re
 from contextlib import contextmanager
 
 import psycopg2
 import pytest
 
 from devtools.postgres import HBA, majors
-from pgpillar import connect, observe, scram, strangers
-from pgpillar.connect import ClusterError
+from pgpillar import connect, observe, scram, strangers, text
 
 URL = "salt://shop/schema.sql"
 SHOP = {
@@ -349,18 +349,38 @@ def test_where_no_password_is_asked_for_it_says_that_it_cannot_tell(hosted, drif
     hosted.settle(**ANN)
     hosted.query(drift)
     with access_rules(hosted.server, *FOR_THE_ADMIN, "host all all all trust"):
-        for attempt in (hosted.preview, hosted.attempt):
-            with pytest.raises(ClusterError, match=r"cannot tell whether .* 'ann' is right: .*without one"):
-                attempt(**ANN)
+        cannot_tell(hosted, r"without one")
 
 
 def test_where_a_user_is_not_let_in_from_here_it_says_that_it_cannot_tell(hosted):
     hosted.settle(**ANN)
-    with (
-        access_rules(hosted.server, *FOR_THE_ADMIN),
-        pytest.raises(ClusterError, match=r"cannot tell whether .* 'ann' is right: .*pg_hba\.conf"),
-    ):
-        hosted.attempt(**ANN)
+    with access_rules(hosted.server, *FOR_THE_ADMIN):
+        cannot_tell(hosted, r"pg_hba\.conf")
+
+
+def cannot_tell(hosted, why):
+    """Ann's password cannot be tried and stays. All else becomes as declared, as foretold."""
+    hosted.query("create role zoe")
+    declared = {
+        "users": {"ann": {"settings": {"work_mem": "4MB"}}},
+        "groups": {"zoe": {"settings": {"work_mem": "4MB"}}},
+    }
+    forecast, outcome = hosted.forecast(**declared), hosted.attempt(**declared)
+    assert outcome.failures == forecast.failures
+    assert list(outcome.failures) == ["role 'ann'"]
+    assert re.search(f"cannot tell whether .* 'ann' is right: .*{why}", outcome.failures["role 'ann'"])
+    done = text.tree(outcome.changes)["roles"]
+    assert done == text.tree(forecast.changes)["roles"]
+    assert done["zoe"] == ["set work_mem = 4MB"]
+    assert not any("password" in line for line in done["ann"])
+
+
+def test_a_new_password_that_cannot_be_tried_is_said_of_its_role_alone(hosted):
+    with access_rules(hosted.server, *FOR_THE_ADMIN):
+        outcome = hosted.attempt(users={"ann": {}, "bob": {}}, databases={"wiki": "ann"})
+    assert outcome.failures.keys() == {"role 'ann'", "role 'bob'"}
+    assert all("cannot tell whether the password of" in said for said in outcome.failures.values())
+    assert list(text.tree(outcome.changes)["databases"]) == ["wiki"]
 
 
 def test_a_user_whom_its_own_setting_keeps_out_can_be_mended(hosted):
@@ -369,11 +389,19 @@ def test_a_user_whom_its_own_setting_keeps_out_can_be_mended(hosted):
     assert hosted.settle(users={"ann": {}})["roles"] == {"ann": ["reset local_preload_libraries"]}
 
 
-def test_a_verifier_in_pillar_cannot_be_compared(hosted):
-    declared = {"users": {"ann": {"password": scram.verifier("tea")}}}
-    hosted.query("create role ann")
-    with pytest.raises(ClusterError, match="'doadmin' may not read pg_authid; give the password itself"):
-        hosted.attempt(**declared)
+@pytest.mark.parametrize("before", ["create role ann", "select 1"], ids=["existing", "new"])
+def test_a_verifier_in_pillar_cannot_be_compared(hosted, before):
+    declared = {
+        "users": {"ann": {"password": scram.verifier("tea")}, "bob": {}},
+        "databases": {"wiki": "bob"},
+    }
+    hosted.query(before)
+    forecast, outcome = hosted.forecast(**declared), hosted.attempt(**declared)
+    assert outcome.failures == forecast.failures
+    said = "'doadmin' may not read pg_authid; give the password itself in postgresql:users:ann:password"
+    assert said in outcome.failures.pop("role 'ann'")
+    assert outcome.failures == {}
+    assert set(text.tree(outcome.changes)["roles"]) == {"bob", "doadmin"}
 
 
 # What is beyond it

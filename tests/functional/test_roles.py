@@ -6,7 +6,6 @@ import psycopg2
 import pytest
 
 from pgpillar import scram, text
-from pgpillar.plan import PlanError
 
 ANN = {"users": {"ann": {}}}
 
@@ -241,23 +240,49 @@ def test_a_setting_that_no_role_can_have_keeps_no_other_waiting(cluster, setting
 
 UNKNOWN = {"settings": {"work_memm": "4MB", "shop.tenant": "tea"}}
 DECLARED_UNKNOWN = {
-    "users": {"ann": UNKNOWN},
+    "users": {"ann": UNKNOWN, "bob": {}, "eve": UNKNOWN},
     "groups": {"readers": UNKNOWN},
-    "databases": {"shop": {"owner": "ann", **UNKNOWN}},
+    "databases": {
+        "shop": {"owner": "bob", **UNKNOWN},
+        "wiki": {"owner": "bob", "access": {"ann": "read"}},
+        "files": {"owner": "bob", "access": {"eve": "read"}},
+    },
 }
 
 
-def test_settings_that_the_server_does_not_have_are_told_before_anything(every_cluster):
-    places = ("databases:shop", "users:ann", "groups:readers")
-    told = [
-        f"the server has no setting 'work_memm' (postgresql:{place}:settings); did you mean 'work_mem'?"
-        for place in places
-    ]
-    for run in (every_cluster.preview, every_cluster.attempt):
-        with pytest.raises(PlanError) as error:
-            run(**DECLARED_UNKNOWN)
-        said = ["3 things that are asked cannot be; nothing was applied", *(f"- {line}" for line in told)]
-        assert str(error.value).splitlines() == said
+def test_settings_that_the_server_does_not_have_stop_who_has_them_alone(every_cluster):
+    """And the databases that name a role which therefore is not there."""
+    every_cluster.query("create role ann login")
+    forecast = every_cluster.forecast(**DECLARED_UNKNOWN)
+    outcome = every_cluster.attempt(**DECLARED_UNKNOWN)
+    said = "the server has no setting 'work_memm' (postgresql:{}:settings); did you mean 'work_mem'?"
+    assert outcome.failures == forecast.failures == {
+        "database 'files'": "it waits until 'eve' is as asked",
+        "database 'shop'": said.format("databases:shop"),
+        "role 'ann'": said.format("users:ann"),
+        "role 'eve'": said.format("users:eve"),
+        "role 'readers'": said.format("groups:readers"),
+    }  # fmt: skip
+    done = text.tree(outcome.changes)
+    assert done == text.tree(forecast.changes)
+    assert (set(done["roles"]), set(done["databases"])) == ({"bob"}, {"wiki"})
+
+
+def test_the_founder_of_a_cluster_in_pillar_stops_nobody_else(hosted):
+    founder = hosted.server.superuser
+    hosted.query(f"create role ann login; grant {founder} to ann; create role bob")
+    declared = {
+        "users": {"ann": {"groups": [founder]}, "eve": {}},
+        "groups": {founder: {"groups": ["pg_monitor"]}},
+        "databases": {"wiki": "eve", "shop": {"owner": "eve", "access": {founder: "read"}}},
+    }
+    forecast, outcome = hosted.forecast(**declared), hosted.attempt(**declared)
+    assert outcome.failures == forecast.failures
+    assert outcome.failures.keys() == {f"role {founder!r}", "database 'shop'"}
+    assert "is the superuser that the cluster was made with" in outcome.failures[f"role {founder!r}"]
+    assert text.tree(outcome.changes) == text.tree(forecast.changes)
+    assert set(text.tree(outcome.changes)["databases"]) == {"wiki"}
+    assert is_in(hosted, "ann", founder)
 
 
 def test_a_hosted_admin_may_name_what_it_may_not_see(hosted):

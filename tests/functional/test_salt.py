@@ -107,9 +107,8 @@ def test_what_cannot_be_is_a_failed_state_that_says_why(loaders, converged, rede
         state = loaders.states.pg_access.converged(name="main", test=test)
         assert state.result is False
         assert state.changes == {}
-        head, line = state.comment.splitlines()
-        assert head == "Cluster main was not changed: 1 thing that is asked cannot be; nothing was applied"
-        assert line.startswith("- database 'shop' is still open")
+        _, line = state.comment.splitlines()
+        assert line.startswith("- database 'shop': database 'shop' is still open")
 
 
 def test_a_step_that_fails_is_said_with_what_was_done(loaders, minion, cluster):
@@ -122,13 +121,18 @@ def test_a_step_that_fails_is_said_with_what_was_done(loaders, minion, cluster):
     assert loaders.states.pg_access.converged(name="main", test=False).result is True
 
 
-def test_a_script_that_is_not_there_is_missed_before_anything(loaders, minion, cluster):
+def test_a_script_that_is_not_there_stops_its_database_alone(loaders, minion, cluster):
     (minion.states / "shop.sql").unlink()
+    changes = []
     for test in (True, False):
         state = loaders.states.pg_access.converged(name="main", test=test)
-        assert (state.result, state.changes) == (False, {})
-        assert "salt://shop.sql is not there; nothing was applied" in state.comment
-    assert cluster.query("select 1 from pg_roles where rolname = 'shop'") == []
+        assert state.result is False
+        assert "- database 'shop': salt://shop.sql is not there; put it there" in state.comment
+        assert "(postgresql:databases:shop:bootstrap)" in state.comment
+        changes.append(state.changes)
+    assert changes[0] == changes[1]
+    assert (set(changes[1]), set(changes[1]["roles"])) == ({"roles"}, {"shop", "ann"})
+    assert cluster.query("select 1 from pg_database where datname = 'shop'") == []
 
 
 def test_a_cluster_that_pillar_does_not_know_is_a_failed_state(loaders):

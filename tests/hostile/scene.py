@@ -173,6 +173,9 @@ class Scene:
         self.cluster.preview(**self.pillar(**pillar))
         self.unmanaged(**pillar)
 
+    def forecast(self, **pillar):
+        return self.cluster.forecast(**self.pillar(**pillar))
+
     def unmanaged(self, **pillar):
         declared = self.cluster.declared(**self.pillar(**pillar))
         with connect.gateway(declared.endpoint) as gateway:

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from pgpillar.model import BOOTSTRAP_LOGIN
+from pgpillar.model import BOOTSTRAP_LOGIN, UNFINISHED_LIMIT
 from tests.hostile.limits import from_major, hosted_alone, superuser_alone
 from tests.hostile.planted import HOSTILE, KINDS, SHADOWS
 from tests.hostile.scene import SCRIPT, quoted, trap
@@ -899,3 +899,52 @@ def test_very_many_objects_change_their_owner(scene):
     scene.sql("do $do$ begin for n in 1..4000 loop execute format('create table t%s ()', n);"
               " if n % 500 = 0 then commit; end if; end loop; end $do$")  # fmt: skip
     scene.withstands(owner="carol", access={"app": "read"})
+
+
+# What an owner makes of its own database, so that pillar cannot have it
+
+
+def test_an_owner_that_reopens_a_database_that_is_to_be_dropped_stops_no_other(scene):
+    scene.begins()
+    scene.heals(state="quarantined")
+    scene.sql("alter database shop allow_connections true", dbname=scene.admin_database)
+    scene.sql("grant connect on database shop to mallory", dbname=scene.admin_database)
+    outcome = scene.endures(
+        naming=["'shop' is still open", "postgresql:databases:shop:state"], state="absent"
+    )
+    assert scene.forecast(state="absent").failures == outcome.failures
+    scene.heals(state="quarantined")
+
+
+def test_an_owner_that_marks_its_database_as_unfinished_stops_no_other(scene):
+    """Its bootstrap script, which ran long ago, is gone."""
+    scene.cluster.scripts[SCRIPT] = "create table orders (id int)"
+    scene.begins(bootstrap=SCRIPT)
+    del scene.cluster.scripts[SCRIPT]
+    scene.sql(f"alter database shop connection limit {UNFINISHED_LIMIT}", dbname=scene.admin_database)
+    outcome = scene.endures(naming=[SCRIPT, "postgresql:databases:shop:bootstrap"], bootstrap=SCRIPT)
+    assert scene.forecast(bootstrap=SCRIPT).failures == outcome.failures
+    scene.heals()
+
+
+@pytest.mark.parametrize("version", ["latest", "9.9", None])
+def test_an_extension_that_the_server_does_not_have_stops_no_other(scene, version):
+    scene.begins()
+    wanted = {"extensions": {"no_such": {"version": version} if version else {}}}
+    outcome = scene.endures(naming=["no_such", "postgresql:databases:shop:extensions:no_such"], **wanted)
+    assert scene.forecast(**wanted).failures == outcome.failures
+    scene.heals()
+
+
+@pytest.mark.parametrize("state", ["closed", "kept out"])
+def test_an_extension_that_the_server_does_not_have_stops_no_other_where_nobody_sees_inside(scene, state):
+    scene.begins()
+    scene.sql(_SHUTS[state], dbname=scene.admin_database)
+    scene.endures(naming=["no_such"], extensions={"no_such": {"version": "latest"}})
+    scene.heals()
+
+
+_SHUTS = {
+    "closed": "alter database shop allow_connections false",
+    "kept out": "alter database shop connection limit 0; revoke connect on database shop from mallory",
+}

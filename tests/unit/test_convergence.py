@@ -1,6 +1,5 @@
 """Plans for clusters that hypothesis thinks of: they lead where they say, and then there is nothing to do."""
 
-import contextlib
 from dataclasses import replace
 
 import paper
@@ -8,7 +7,7 @@ import worlds
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pgpillar import sql, text
+from pgpillar import refusals, sql, text
 from pgpillar.model import (
     ABSENT,
     NO_SCHEMA,
@@ -24,7 +23,7 @@ from pgpillar.model import (
     Schema,
     Server,
 )
-from pgpillar.plan import PlanError, plan
+from pgpillar.plan import plan
 
 USERS, GROUPS = ["ana", "ben", "it's", "Cy-d"], ["team", "readers"]
 ROLES = USERS + GROUPS
@@ -254,9 +253,9 @@ def default_grants():
 
 
 def planned(current, wanted):
-    """The plan, or none where it is refused."""
-    with contextlib.suppress(PlanError):
-        return plan(current, wanted)
+    """The plan, or none where something is refused."""
+    found = refusals.possible(current, wanted)
+    return None if found.databases or found.roles else plan(found.current, found.wanted)
 
 
 def followed(current, wanted):

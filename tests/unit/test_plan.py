@@ -1,12 +1,10 @@
 """Plans: from what is there and what is wanted to the words and the statements, letter by letter."""
 
-from contextlib import suppress
-
 import pytest
 import worlds
 
-from pgpillar import sql, text
-from pgpillar.plan import PlanError, impossible_farewells, plan
+from pgpillar import refusals, sql, text
+from pgpillar.plan import impossible_farewells, plan
 from tests import golden
 
 
@@ -19,9 +17,9 @@ def test_the_plan_says_and_sends_what_it_did_when_somebody_last_looked(case, agr
 @pytest.mark.parametrize("case", golden.cases("unit/plans", 3))
 def test_whatever_is_lost_is_counted_by_kind(case):
     current, wanted = case.given
-    with suppress(PlanError):
-        told = text.losses(plan(worlds.found(current or {}), worlds.declared(wanted or {})))
-        assert sum(told["losses"].values()) == text.leaves(told["destructive"])
+    found = refusals.possible(worlds.found(current or {}), worlds.declared(wanted or {}))
+    told = text.losses(plan(found.current, found.wanted))
+    assert sum(told["losses"].values()) == text.leaves(told["destructive"])
 
 
 def test_losses_in_words():
@@ -33,13 +31,16 @@ def test_losses_in_words():
 
 
 def outcome(current, wanted):
-    try:
-        changes = plan(current, wanted)
-    except PlanError as error:
-        return {"refused": error.refusals}
-    stuck = impossible_farewells(current, wanted)
-    if stuck:
-        return {"stuck": stuck, **({"changes": text.tree(changes)} if changes else {})}
+    found = refusals.possible(current, wanted)
+    refused = {**found.databases, **found.roles}
+    current, wanted = found.current, found.wanted
+    changes, stuck = plan(current, wanted), impossible_farewells(current, wanted)
+    told = {**({"refused": refused} if refused else {}), **({"stuck": stuck} if stuck else {})}
+    if not changes:
+        return told or "nothing"
+    told["changes"] = text.tree(changes)
+    if refused or stuck:
+        return told
     version = current.server.version if current.server else sql.NOW
     sent = [f"{change.database or '-'}: {line}" for change in changes for line in sql.texts(change, version)]
-    return {"changes": text.tree(changes), "sql": sent} if changes else "nothing"
+    return {**told, "sql": sent}

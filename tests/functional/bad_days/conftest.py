@@ -48,6 +48,16 @@ class Day:
         for test in (True, False):
             assert self.fails(*words, test=test).changes == {}
 
+    def refuses_shop(self, *words):
+        """Fail with these words for the database shop, and change all else as foretold."""
+        foretold, done = self.fails(*words, test=True), self.fails(*words)
+        assert done.lines == foretold.lines
+        assert set(done.changes["databases"]) == {"wiki"}
+        for verdict in (foretold, done):
+            assert [line.partition(": ")[0] for line in verdict.comment.splitlines()[1:]] == [
+                "- database 'shop'"
+            ]
+
     def heals(self, done=frozenset()):
         """Apply what is left: just that, neither less nor again. Then there is nothing left."""
         foretold = self.apply(test=True)

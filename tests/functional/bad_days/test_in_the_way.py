@@ -52,21 +52,23 @@ def test_a_standby_that_is_waited_for_and_gone(day, server):
 def test_a_missing_extension(day):
     day.declare(databases={"shop": {"owner": "shop", "extensions": ["citext", "no_such"]}, "wiki": "shop"})
     path = "postgresql:databases:shop:extensions:no_such"
-    day.refuses("the server has no extension 'no_such'", path, "install its package there, or take it out")
+    day.refuses_shop(
+        "the server has no extension 'no_such'", path, "install its package there, or take it out"
+    )
     day.declare()
     day.heals()
 
 
 def test_a_missing_version_of_an_extension(day):
-    day.declare(databases={"shop": {"owner": "shop", "extensions": {"citext": "99"}}})
-    day.refuses("no version 99 of extension 'citext'", "it has 1.")
+    day.declare(databases={"shop": {"owner": "shop", "extensions": {"citext": "99"}}, "wiki": "shop"})
+    day.refuses_shop("no version 99 of extension 'citext'", "it has 1.")
     day.declare()
     day.heals()
 
 
 def test_a_missing_bootstrap(day):
-    day.declare(databases={"shop": {"owner": "shop", "bootstrap": "salt://nowhere.sql"}})
-    day.refuses("salt://nowhere.sql is not there; nothing was applied")
+    day.declare(databases={"shop": {"owner": "shop", "bootstrap": "salt://nowhere.sql"}, "wiki": "shop"})
+    day.refuses_shop("salt://nowhere.sql is not there", "postgresql:databases:shop:bootstrap")
     day.minion.script("nowhere.sql", "create table found ()")
     day.heals()
 
