@@ -25,6 +25,7 @@ class Application(NamedTuple):
     schemas: tuple[str, ...] = ()
     makes_schemas: bool = False  # it fails where its schemas are there already
     extensions: tuple[str, ...] = ()
+    oldest_major: int = 13  # of PostgreSQL, that it supports
     environment: dict[str, str] = {}
 
     def run(self, commands, way):
@@ -65,7 +66,8 @@ def django(name, *packages, settings, redo, **more):
     settings = {"PYTHONPATH": str(PROJECTS), "DJANGO_SETTINGS_MODULE": settings}
     migrate = ["-m", "django", "migrate"]
     commands = {"create": (migrate,), "upgrade": ([*migrate, *redo], migrate)}
-    return python(name, *packages, "psycopg2-binary==2.9.13", environment=settings, **commands, **more)
+    packages = (*packages, "psycopg2-binary==2.9.13")
+    return python(name, *packages, environment=settings, oldest_major=14, **commands, **more)
 
 
 GRAPHILE = "require('{}').runMigrations({{}})"

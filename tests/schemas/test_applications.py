@@ -7,7 +7,9 @@ from tests.schemas.applications import APPLICATIONS
 
 
 @pytest.fixture(params=APPLICATIONS, ids=lambda application: application.name)
-def application(request):
+def application(request, default_major):
+    if default_major < request.param.oldest_major:
+        pytest.skip(f"{request.param.name} needs PostgreSQL {request.param.oldest_major} or newer")
     return request.param
 
 
