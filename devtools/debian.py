@@ -110,10 +110,16 @@ def _write_program(path, built, place, loader):
 
 
 def run(*command, **options):
-    """Run a program of Debian's; a failure is told by its last line."""
+    """Run a program of Debian's; a failure is told in its own words."""
     try:
         done = subprocess.run(command, **options, capture_output=True, text=True)
     except FileNotFoundError:
         raise Failed(f"there is no {command[0]} here, which fetches programs of Debian's") from None
     if done.returncode:
-        raise Failed(f"{command[0]} failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+        raise Failed(f"{command[0]} failed: {_reason(done.stderr or done.stdout)}")
+
+
+def _reason(output):
+    """Return all errors of apt (the last does not say what is missing), or another program's last line."""
+    lines = output.strip().splitlines()
+    return "; ".join([line[3:] for line in lines if line.startswith("E: ")] or lines[-1:])
