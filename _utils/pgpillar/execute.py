@@ -37,6 +37,7 @@ from pgpillar.plan import (
     Rights,
     database_changes,
     impossible_farewells,
+    impossible_leaves,
     places,
     plan,
     would_fire,
@@ -108,8 +109,9 @@ def _possible(sight: observe.Sight, fetch: Fetch) -> _Task:
         ("role", {name: [why] for name, why in sight.unproven.items()}),
         ("role", found.roles),
     )
-    for where, why in impossible_farewells(found.current, found.wanted).items():
-        failures[where] = _both(failures.get(where), why)
+    for impossible in (impossible_farewells, impossible_leaves):
+        for where, why in impossible(found.current, found.wanted).items():
+            failures[where] = _both(failures.get(where), why)
     return _Task(found.current, found.wanted, failures, found.missing, sight.healing, scripts)
 
 

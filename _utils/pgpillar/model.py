@@ -218,6 +218,10 @@ class Server:
     acts_for: frozenset[str] = frozenset()  # the admin, and the roles that it is in
     public_owner: str = "pg_database_owner"  # who owns the schema public of a new database
 
+    def admin_acts_for(self, role: str) -> bool:
+        """Whether the admin has the rights of a role already."""
+        return self.superuser or role in {self.admin, self.public_owner, *self.acts_for}
+
 
 @dataclass(frozen=True)
 class Cluster:

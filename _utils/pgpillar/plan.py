@@ -174,15 +174,73 @@ def _settings(
 
 
 def _memberships(current: Cluster, wanted: Cluster, in_databases: Iterable[Change]) -> Iterator[Change]:
-    excess = {join for join in current.memberships if join.member in wanted.managed} - wanted.memberships
-    grantors = current.server.grantors if current.server else {}
+    stuck = _stuck_memberships(current, wanted)
+    excess = _excess(current, wanted) - set(stuck)
     for join, givers in sorted(_falling_memberships(current, wanted, excess)):
         yield Change("join", join) if join.member in wanted.managed else Change("keep member", join, givers)
     for join in sorted(excess):
-        yield Change("leave", join, grantors.get((join.role, join.member), ()), destructive=True)
+        yield Change("leave", join, _givers_that_stay(join, current, excess), destructive=True)
+    # One that cannot be left is made only as good as it has to be
+    as_good = {join._replace(admin=False) for join in stuck}
     of_the_admin = _of_the_admin(current, wanted, in_databases)
-    for join in sorted(wanted.memberships - current.memberships) + sorted(of_the_admin):
+    for join in sorted(wanted.memberships - current.memberships - as_good) + sorted(of_the_admin):
         yield Change("join", join)
+
+
+def _excess(current: Cluster, wanted: Cluster) -> set[Membership]:
+    return {join for join in current.memberships if join.member in wanted.managed} - wanted.memberships
+
+
+def _givers(join: Membership, current: Cluster) -> tuple[str, ...]:
+    return current.server.grantors.get((join.role, join.member), ()) if current.server else ()
+
+
+def _givers_that_stay(join: Membership, current: Cluster, leaving: set[Membership]) -> tuple[str, ...]:
+    """Without those that leave the same role: what they granted goes with them."""
+    gone = {one.member for one in leaving if one.role == join.role}
+    return tuple(giver for giver in _givers(join, current) if giver not in gone)
+
+
+def _stuck_memberships(current: Cluster, wanted: Cluster) -> dict[Membership, tuple[str, ...]]:
+    """From PostgreSQL 16 on, only who has the rights of the grantor can revoke a membership. By grantors."""
+    server, stuck = current.server, {}
+    while server and server.version >= 160000:
+        leaving = _excess(current, wanted) - set(stuck)
+        beyond = {join: _beyond_the_admin(join, current, wanted, leaving) for join in leaving}
+        more = {join: givers for join, givers in beyond.items() if givers}
+        if not more:
+            break
+        stuck |= more
+    return stuck
+
+
+def _beyond_the_admin(
+    join: Membership, current: Cluster, wanted: Cluster, leaving: set[Membership]
+) -> tuple[str, ...]:
+    dropped = _absent(wanted.roles)  # the admin joins them before they go
+    return tuple(
+        giver
+        for giver in _givers_that_stay(join, current, leaving)
+        if giver not in dropped and not current.server.admin_acts_for(giver)
+    )
+
+
+def impossible_leaves(current: Cluster, wanted: Cluster) -> dict[str, str]:
+    """The memberships that an admin without superuser cannot end, by role, and what to do."""
+    found = defaultdict(list)
+    for join, givers in sorted(_stuck_memberships(current, wanted).items()):
+        found[f"role {join.member!r}"] += [
+            _granted_by(giver, join.role, current.server.founder) for giver in givers
+        ]
+    return {where: "; ".join(some) for where, some in found.items()}
+
+
+def _granted_by(giver: str, role: str, founder: str) -> str:
+    or_join = "" if giver == founder else f", or put the admin into {giver!r}"
+    return (
+        f"{giver!r} granted it membership in {role!r}, which the admin cannot revoke; "
+        f"have a superuser run REVOKE … GRANTED BY {giver!r}{or_join}"
+    )
 
 
 def _falling_memberships(
@@ -195,7 +253,7 @@ def _falling_memberships(
     dropped = {name for name, role in wanted.roles.items() if role.state == ABSENT}
     leaving = {(join.role, join.member) for join in excess} | {(None, name) for name in dropped}
     for join in current.memberships - excess:
-        givers = server.grantors.get((join.role, join.member), ())
+        givers = _givers(join, current)
         gone = tuple(giver for giver in givers if leaving & {(join.role, giver), (None, giver)})
         if gone and dropped.isdisjoint((join.role, join.member)):
             yield join, gone
@@ -464,11 +522,15 @@ class _Inside:
             if self._is_closed(schema):
                 yield _keeps_out(schema, self.now.schemas[schema].owner, new)
         for one in sorted(self.stuck):
-            if one.owner in self.roles and not self._is_mighty(one.owner):
+            if one.owner in self.roles and not (self._is_mighty(one.owner) or self._goes_to_an_heir(one)):
                 yield (
                     f"{one.kind} {one.path[-1]} belongs to {one.owner!r}, who may not create there, and "
                     f"cannot be given to {self.stuck[one]!r}; {kinds.KINDS[one.kind].remedy}"
                 )
+
+    def _goes_to_an_heir(self, one: Object) -> bool:
+        """Whether REASSIGN OWNED gives it to who may own it, when its owner is dropped."""
+        return self.heirs.get(one.owner) in self._possible_owners(one)
 
     def _is_closed(self, schema: str) -> bool:
         """Whether none of pillar's roles may create in a schema, and the admin cannot change that."""
@@ -584,10 +646,7 @@ class _Inside:
 
     def _is_beyond_the_admin(self, owner: str) -> bool:
         """Whether an owner is a role that an admin without superuser can neither act for nor join."""
-        server = self.server
-        if server is None or server.superuser:
-            return False
-        return owner not in {server.admin, server.public_owner, *server.acts_for, *self.roles}
+        return self.server is not None and not (self.server.admin_acts_for(owner) or owner in self.roles)
 
     @cached_property
     def _beyond_the_admin(self) -> frozenset[Thing]:
@@ -630,7 +689,8 @@ class _Inside:
     def _default_in_scope(self, grant: DefaultGrant) -> bool:
         harmless = grant.grantee == PUBLIC and grant.kind in ("routine", "type")
         here = grant.schema == EVERYWHERE or grant.schema in self.wanted.schemas
-        return here and grant.grantee in self.managed and not harmless
+        ours = grant.grantee in self.managed and not self._is_beyond_the_admin(grant.creator)
+        return here and ours and not harmless
 
 
 def _falling(grants: set[Grant], now: set[Grant], leaving: frozenset[str]) -> set[Grant]:

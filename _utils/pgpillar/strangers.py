@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pgpillar import text
 from pgpillar.model import ABSENT, NO_SCHEMA, PRESENT, PUBLIC, Cluster, Database, Object, Server
@@ -48,7 +48,11 @@ def _inside(current: Cluster, wanted: Cluster, strangers: set[str]) -> dict:
             for now, database in pairs
             if (lines := _foreign_objects(now, database, wanted.roles, current.server))
         },
-        "grants": {now.name: lines for now, database in pairs if (lines := _grants(now, database, strangers))}
+        "grants": {
+            now.name: lines
+            for now, database in pairs
+            if (lines := sorted({*_grants(now, database, strangers), *_on_new_objects(now, current, wanted)}))
+        }
         | _elsewhere(current, wanted),
     }
 
@@ -84,6 +88,14 @@ def _staying(things: Mapping) -> dict:
 
 def _missing(there: Iterable[str], named: Iterable[str]) -> list[str]:
     return sorted(set(there) - set(named))
+
+
+def _on_new_objects(now: Database, current: Cluster, wanted: Cluster) -> Iterator[str]:
+    """What declared roles and PUBLIC will hold on what roles make that the admin cannot act for."""
+    for grant in now.default_grants:
+        theirs = not (current.server.admin_acts_for(grant.creator) or grant.creator in wanted.roles)
+        if theirs and grant.grantee in wanted.managed:
+            yield text.given_on_new(grant)
 
 
 def _grants(now: Database, wanted: Database, strangers: set[str]) -> list[str]:

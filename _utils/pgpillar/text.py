@@ -172,11 +172,11 @@ def _inside(database: Database) -> dict:
     return {
         "schemas": {name: schema.owner for name, schema in sorted(database.schemas.items())},
         "extensions": {name: extension.version for name, extension in sorted(database.extensions.items())},
-        "default_grants": sorted(map(_given_on_new, database.default_grants)),
+        "default_grants": sorted(map(given_on_new, database.default_grants)),
     }
 
 
-def _given_on_new(grant: DefaultGrant) -> str:
+def given_on_new(grant: DefaultGrant) -> str:
     return f"{grant.privilege} on {_new(grant)} to {_grantee(grant.grantee)}"
 
 

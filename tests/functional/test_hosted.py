@@ -204,12 +204,64 @@ def test_a_membership_that_the_admin_granted_by_hand_goes(every_hosted):
 @FROM_16
 def test_a_membership_that_the_superuser_granted_is_said_to_be_beyond_it(every_hosted):
     converged(every_hosted)
-    every_hosted.query("grant readers to app")
-    failures = every_hosted.attempt(**SHOP).failures
-    assert set(failures) == {"role 'app'"}
-    assert "leave readers: permission denied to revoke" in failures["role 'app'"]
+    every_hosted.query("grant readers to app; alter role app connection limit 7")
+    forecast, outcome = every_hosted.forecast(**SHOP), every_hosted.attempt(**SHOP)
+    assert forecast.failures == outcome.failures == {"role 'app'": cannot_leave("readers", "postgres")}
+    assert text.tree(forecast.changes) == text.tree(outcome.changes) == CONNECTIONS_OF_APP
+    assert every_hosted.attempt(**SHOP).changes == []
     every_hosted.query("revoke readers from app")
     assert every_hosted.converge(**SHOP) == {}
+
+
+CONNECTIONS_OF_APP = {"roles": {"app": ["set connection limit 5"]}}
+
+
+def cannot_leave(role, giver):
+    or_join = "" if giver == "postgres" else f", or put the admin into {giver!r}"
+    return (
+        f"{giver!r} granted it membership in {role!r}, which the admin cannot revoke; "
+        f"have a superuser run REVOKE … GRANTED BY {giver!r}{or_join}"
+    )
+
+
+@FROM_16
+def test_a_membership_that_an_undeclared_role_granted_is_said_to_be_beyond_it(every_hosted):
+    """The admin made both of these roles, and acts for neither."""
+    converged(every_hosted)
+    by_hand = {"user": every_hosted.admin["user"], "password": every_hosted.admin["password"]}
+    every_hosted.query(
+        "create role ghost; create role gang; grant gang to ghost with admin option", **by_hand
+    )
+    every_hosted.query("alter role app connection limit 7; set role ghost; grant gang to app")
+    forecast, outcome = every_hosted.forecast(**SHOP), every_hosted.attempt(**SHOP)
+    assert forecast.failures == outcome.failures == {"role 'app'": cannot_leave("gang", "ghost")}
+    assert text.tree(forecast.changes) == text.tree(outcome.changes) == CONNECTIONS_OF_APP
+    every_hosted.query("grant ghost to doadmin", **by_hand)
+    assert every_hosted.settle(**SHOP) == {"roles": {"app": ["leave gang"]}}
+
+
+@FROM_16
+def test_a_declared_membership_with_a_right_that_it_is_not_to_have_is_said_to_be_beyond_it(every_hosted):
+    converged(every_hosted)
+    every_hosted.query("grant readers to ann with admin option")
+    forecast, outcome = every_hosted.forecast(**SHOP), every_hosted.attempt(**SHOP)
+    assert forecast.failures == outcome.failures == {"role 'ann'": cannot_leave("readers", "postgres")}
+    assert forecast.changes == outcome.changes == []
+    every_hosted.query("revoke readers from ann granted by postgres")
+    assert every_hosted.converge(**SHOP) == {}
+
+
+@EVERY
+def test_what_a_role_brought_others_into_is_left_with_it(every_hosted):
+    """The admin acts for none of them, and on PostgreSQL 16 and later revokes nothing in their names."""
+    users = ["a", "b", "c"]
+    every_hosted.settle(users=users, groups={"readers": {}})
+    by_hand = {"user": every_hosted.admin["user"], "password": every_hosted.admin["password"]}
+    every_hosted.query("grant readers to c with admin option", **by_hand)
+    every_hosted.query("set role c; grant readers to b with admin option")
+    every_hosted.query("set role b; grant readers to a")
+    changed = every_hosted.settle(users=users, groups={"readers": {}})
+    assert changed == {"roles": {name: ["leave readers"] for name in users}}
 
 
 @EVERY
@@ -516,6 +568,27 @@ def test_a_schema_of_an_undeclared_role_is_passed_over_and_listed(every_hosted):
         "grant SELECT on table orders in schema public to ann"
     ]
     assert "schema public belongs to ghost" in unmanaged(every_hosted, **SHOP)["objects"]["shop"]
+
+
+@EVERY
+def test_what_is_granted_on_new_objects_of_an_undeclared_role_is_passed_over_and_listed(every_hosted):
+    converged(every_hosted)
+    make_ghost(every_hosted)
+    for what in ("in schema public grant select on tables to ann", "grant usage on sequences to public"):
+        every_hosted.query(f"alter default privileges for role ghost {what}", **AT_SHOP)
+    every_hosted.query("alter default privileges for role shop grant usage on sequences to ann", **AT_SHOP)
+    assert every_hosted.settle(**SHOP)["databases"]["shop"] == [
+        "revoke USAGE on new sequences of shop from ann"
+    ]
+    assert {
+        "SELECT on new tables of ghost in schema public to ann",
+        "USAGE on new sequences of ghost to PUBLIC",
+    } < set(unmanaged(every_hosted, **SHOP)["grants"]["shop"])
+    every_hosted.query("grant ghost to doadmin")
+    assert every_hosted.settle(**SHOP)["databases"]["shop"] == [
+        "revoke USAGE on new sequences of ghost from PUBLIC",
+        "revoke SELECT on new tables of ghost in schema public from ann",
+    ]
 
 
 @EVERY

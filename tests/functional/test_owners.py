@@ -291,6 +291,15 @@ def test_the_remedy_for_an_extension_helps(cluster):
     cluster.settle(**shop_of("boss"))
 
 
+def test_an_extension_of_a_role_that_goes_is_for_an_heir_who_may_create_there(either):
+    either.converge(**shop_of("shop", access={"gus": "owner"}))
+    either.query("create extension citext", user="gus", options="-c role=gus", **AT_SHOP)
+    users = {"shop": {}, "boss": {}, "gus": {"state": "absent", "reassign_to": "shop"}}
+    either.settle(**{**shop_of("shop"), "users": users})
+    owner = "select extowner::regrole::text from pg_extension where extname = 'citext'"
+    assert either.query(owner, **AT_SHOP) == [("shop",)]
+
+
 def test_an_extension_of_a_stranger_or_the_admin_stands_in_nobodys_way(either):
     declared = shop_of("shop", extensions=["citext"])
     either.converge(**declared)

@@ -4,7 +4,7 @@ import pytest
 import worlds
 
 from pgpillar import refusals, sql, text
-from pgpillar.plan import impossible_farewells, plan
+from pgpillar.plan import impossible_farewells, impossible_leaves, plan
 from tests import golden
 
 
@@ -34,7 +34,8 @@ def outcome(current, wanted):
     found = refusals.possible(current, wanted)
     refused = {**found.databases, **found.roles}
     current, wanted = found.current, found.wanted
-    changes, stuck = plan(current, wanted), impossible_farewells(current, wanted)
+    changes = plan(current, wanted)
+    stuck = {**impossible_farewells(current, wanted), **impossible_leaves(current, wanted)}
     told = {**({"refused": refused} if refused else {}), **({"stuck": stuck} if stuck else {})}
     if not changes:
         return told or "nothing"
