@@ -68,10 +68,10 @@ def run(gateway: Gateway, script: Script, password: Secret, ending: Iterable[Com
         _run_as_login(gateway, script, password, ending)
     except ClusterError:
         with suppress(ClusterError, psycopg2.Error):  # the next run removes it
-            remove_login(gateway, script.database)
+            remove_login(gateway, [script.database])
         raise
     _as_admin(gateway, sql.unmark(script.database))
-    remove_login(gateway, script.database)
+    remove_login(gateway, [script.database])
 
 
 def _run_as_login(gateway: Gateway, script: Script, password: Secret, ending: Iterable[Composable]) -> None:
@@ -127,8 +127,8 @@ def _terminate(gateway: Gateway, pid: int) -> None:
         cursor.execute("SELECT pg_catalog.pg_terminate_backend(%s)", [pid])
 
 
-def remove_login(gateway: Gateway, database: str) -> None:
-    """Remove the login of a script and what it left in a database, also after a run that was killed.
+def remove_login(gateway: Gateway, databases: Iterable[str]) -> None:
+    """Remove the login of a script and what it left in these databases, also after a run that was killed.
 
     What it owns goes, and never to anybody else: its functions would run with the rights of their new owner.
     """
@@ -140,7 +140,8 @@ def remove_login(gateway: Gateway, database: str) -> None:
         for statement in (_NOLOGIN, _LEAVE, _SESSIONS):
             cursor.execute(statement)
         try:
-            _drop_owned(gateway, database)
+            for database in databases:
+                _drop_owned(gateway, database)
             cursor.execute(SQL("DROP ROLE {}").format(_LOGIN))
         except (ClusterError, psycopg2.Error):
             _put_aside(cursor)

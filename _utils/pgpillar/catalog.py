@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pgpillar import guc, undeclared
 from pgpillar.kinds import ALWAYS, KINDS, LARGE_OBJECTS, Kind
 from pgpillar.model import (
+    BOOTSTRAP_LOGIN,
     MARK,
     PRESENT,
     QUARANTINED,
@@ -73,6 +74,8 @@ _ROLES = {
                current_setting('is_superuser')::bool as superuser,
                has_table_privilege('pg_authid', 'select') as sees_passwords,
                pg_get_userbyid(10) as founder,
+               exists (
+                   select from pg_roles where rolname = '{login_of_scripts}') as has_login_of_scripts,
                coalesce(
                    (select pg_get_userbyid(datdba) from pg_database where datname = 'template1'), ''
                ) as builder""",
@@ -311,6 +314,7 @@ _PIECES = {
         _of_the_founder(kind) for kind in KINDS.values() if kind.since == ALWAYS
     ),
     "unfinished": str(UNFINISHED_LIMIT),
+    "login_of_scripts": BOOTSTRAP_LOGIN,
     # The owner can set the limit, but neither give its database to the admin nor write the admin's settings
     "marked": f"""exists (
         select from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
@@ -439,6 +443,7 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         superuser=row["superuser"],
         sees_passwords=row["sees_passwords"],
         founder=row["founder"],
+        has_login_of_scripts=row["has_login_of_scripts"],
         extensions={e["name"]: (e["default_version"], *e["versions"]) for e in answers.get("extensions", ())},
         of_superusers=frozenset(e["name"] for e in answers.get("extensions", ()) if e["of_superusers"]),
         unknown_settings={row["name"]: tuple(row["known"]) for row in answers.get("unknown_settings", ())},

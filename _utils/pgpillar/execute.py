@@ -260,6 +260,14 @@ class _Run:
     def _has_lock(self) -> bool:
         return not self.connection.closed and self.lock.is_held()
 
+    # The login of scripts that an interrupted run left. No script of this run has begun yet.
+
+    def _remove_login(self, changes: list[Change]) -> list[Change]:
+        for change in changes:
+            databases = change.detail or [self.gateway.endpoint.database]
+            bootstrap.remove_login(self.gateway, databases)
+        return changes
+
     # Roles: all of them in one transaction, but for those of which the server refuses something
 
     def _roles(self, changes: list[Change]) -> list[Change]:
@@ -424,7 +432,7 @@ class _Run:
 
     def _prepare(self, connection, changes: list[Change], script: Change) -> Secret:
         """All that a bootstrap script finds there. Nobody else is let in before it has run."""
-        bootstrap.remove_login(self.gateway, script.database)
+        bootstrap.remove_login(self.gateway, [script.database])
         with self._transaction(connection) as cursor:
             self._apply(cursor, [change for change in changes if not _lets_in(change)])
             self._keep_out_of_the_log(cursor)
@@ -931,22 +939,25 @@ _FAREWELLS = {
     "drop database": _Run._drop_database,
     "drop role": _Run._drop_role,
 }
-ROLES_STAGE, LEAVING_STAGE, DATABASE_STAGE, FAREWELL_STAGE = "roles", "leaving", "database", "farewell"
+LOGIN_STAGE, ROLES_STAGE, LEAVING_STAGE = "login of scripts", "roles", "leaving"
+DATABASE_STAGE, FAREWELL_STAGE = "database", "farewell"
 _STAGES = {
+    LOGIN_STAGE: _Run._remove_login,
     ROLES_STAGE: _Run._roles,
     LEAVING_STAGE: _Run._shut_out,
     DATABASE_STAGE: _Run._database,
     FAREWELL_STAGE: _Run._farewell,
 }
+# A role that leaves is shut out before the databases are changed, and dropped after them
+_STAGES_OF = {
+    "remove login": (LOGIN_STAGE,),
+    "drop role": (LEAVING_STAGE, FAREWELL_STAGE),
+    **dict.fromkeys(_FAREWELLS.keys() - {"drop role"}, (FAREWELL_STAGE,)),
+}
 
 
 def _stages(change: Change) -> tuple[str, ...]:
-    """A role that leaves is shut out before the databases are changed, and dropped after them."""
-    if change.kind == "drop role":
-        return LEAVING_STAGE, FAREWELL_STAGE
-    if change.kind in _FAREWELLS:
-        return (FAREWELL_STAGE,)
-    return (DATABASE_STAGE,) if change.database else (ROLES_STAGE,)
+    return _STAGES_OF.get(change.kind, (DATABASE_STAGE if change.database else ROLES_STAGE,))
 
 
 def _shares(stage: str, changes: list[Change]) -> Iterator[tuple[str, list[Change]]]:

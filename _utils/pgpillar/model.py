@@ -214,6 +214,7 @@ class Server:
     in_use_by: Mapping[str, tuple[tuple[str, str], ...]] = field(
         default_factory=dict
     )  # database: (kind, name) of what keeps it from being dropped
+    has_login_of_scripts: bool = False  # which a run that was killed left
     occupied: frozenset[str] = frozenset()  # the closed databases in which sessions go on
     acts_for: frozenset[str] = frozenset()  # the admin, and the roles that it is in
     public_owner: str = "pg_database_owner"  # who owns the schema public of a new database

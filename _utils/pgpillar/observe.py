@@ -15,7 +15,7 @@ import psycopg2
 
 from pgpillar import catalog, handover, scram
 from pgpillar.connect import ClusterError, Gateway, explained
-from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Role
+from pgpillar.model import ABSENT, BOOTSTRAP_LOGIN, PRESENT, Cluster, Database, Role
 from pgpillar.plan import Change, outside_of
 
 READERS = 4
@@ -48,7 +48,7 @@ def is_replica(gateway: Gateway) -> bool:
 
 def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
     """The same, beginning on a connection that is open already."""
-    leaving = [name for name, role in wanted.roles.items() if role.state == ABSENT]
+    leaving = [BOOTSTRAP_LOGIN, *(name for name, role in wanted.roles.items() if role.state == ABSENT)]
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     with _failing_well(gateway.endpoint.host):
         current = catalog.read_cluster(connection, catalog.scope_of(wanted), leaving)

@@ -13,6 +13,7 @@ from pgpillar import kinds
 from pgpillar.access import OF_OWNER
 from pgpillar.model import (
     ABSENT,
+    BOOTSTRAP_LOGIN,
     BY_OWNER,
     EVERYWHERE,
     LATEST,
@@ -80,6 +81,7 @@ def plan(current: Cluster, wanted: Cluster) -> list[Change]:
         )
     ]
     return [
+        *_login_of_scripts(current),
         *_roles(current, wanted),
         *_memberships(current, wanted, in_databases),
         *in_databases,
@@ -128,6 +130,15 @@ def there(cluster: Cluster) -> Cluster:
 
 
 # Roles
+
+
+def _login_of_scripts(current: Cluster) -> Iterator[Change]:
+    """It exists while a script runs. One that is there before is of a run that was killed."""
+    if current.server and current.server.has_login_of_scripts:
+        owned = current.server.dependents.get(BOOTSTRAP_LOGIN, ())
+        here = [name for name, _ in owned if name in current.databases]
+        open_ones = tuple(name for name in here if current.databases[name].state == PRESENT)
+        yield Change("remove login", BOOTSTRAP_LOGIN, open_ones)
 
 
 def _roles(current: Cluster, wanted: Cluster) -> Iterator[Change]:
@@ -188,7 +199,9 @@ def _memberships(current: Cluster, wanted: Cluster, in_databases: Iterable[Chang
 
 
 def _excess(current: Cluster, wanted: Cluster) -> set[Membership]:
-    return {join for join in current.memberships if join.member in wanted.managed} - wanted.memberships
+    """Of the login of scripts nobody is left a member: it is removed before."""
+    held = {join for join in current.memberships if join.member in wanted.managed} - wanted.memberships
+    return {join for join in held if join.role != BOOTSTRAP_LOGIN}
 
 
 def _givers(join: Membership, current: Cluster) -> tuple[str, ...]:

@@ -291,6 +291,13 @@ def _drop_database(change: Change, version: int):
     yield SQL("DROP DATABASE {}").format(Identifier(change.object))
 
 
+def _remove_login(change: Change, version: int):
+    yield SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(Identifier(change.object))
+    yield _end("usename", change.object)
+    yield drop_owned(change.object)
+    yield SQL("DROP ROLE {}").format(Identifier(change.object))
+
+
 def _drop_role(change: Change, version: int):
     yield SQL("DROP ROLE {}").format(Identifier(change.object.name))
 
@@ -493,4 +500,5 @@ _WRITERS = {
     "end sessions": _end_sessions,
     "drop database": _drop_database,
     "drop role": _drop_role,
+    "remove login": _remove_login,
 }

@@ -357,4 +357,5 @@ _LINES = {
     "end sessions": lambda change: "end the sessions that go on in it",
     "drop database": lambda change: "dump, then drop",
     "drop role": _drop_role,
+    "remove login": lambda change: "remove the login of bootstrap scripts, which an interrupted run left",
 }

@@ -127,6 +127,7 @@ KILLED_BEFORE = {
     "the login of the script is made": (bootstrap, "admit"),
     "the script runs": (bootstrap, "_run_as_login"),
     "the mark is removed": (sql, "unmark"),
+    "the login of the script is dropped": (bootstrap, "_drop_owned"),
 }
 
 
@@ -145,6 +146,7 @@ def test_a_run_that_was_killed_is_finished_by_the_next(cluster, shop, what, monk
     assert tables(cluster) == {"orders": "shop", "more": "shop"}
     assert not is_unfinished(cluster)
     assert cluster.query("select 1 from pg_db_role_setting where setconfig::text ~ 'unfinished'") == []
+    assert cluster.query("select 1 from pg_roles where rolname ~ '^pgpillar'") == []
 
 
 @pytest.mark.parametrize("left", ["", "; revoke all on database shop from public"])

@@ -5,7 +5,7 @@ from contextlib import suppress
 import psycopg2
 import pytest
 
-from pgpillar import execute
+from pgpillar import execute, handover
 from tests.hostile.limits import superuser_alone
 from tests.hostile.scene import trap
 
@@ -149,6 +149,23 @@ def test_what_a_member_makes_in_the_name_of_a_role_that_leaves_goes_to_no_heir(s
     session.close()
     scene.nobody_gained()
     scene.heals(**LEAVING)
+
+
+@superuser_alone  # nobody else gives a temporary function to an heir
+def test_what_a_member_makes_at_the_very_moment_goes_to_no_heir(scene, monkeypatch):
+    scene.begins()
+    scene.sql(trap())
+    session = acting_as_mallory(scene)
+    session.cursor().execute(EVIL.format("pg_temp"))
+    monkeypatch.setattr(handover, "_without_temporary", lambda *_: [])  # as if it were made after that
+    outcome = scene.cluster.attempt(**scene.pillar(**LEAVING))
+    assert "evil(), which would run with the rights of 'carol'" in outcome.failures["role 'mallory'"]
+    session.cursor().execute("select pg_temp.evil()")
+    scene.nobody_gained()
+    monkeypatch.undo()
+    scene.heals(**LEAVING)
+    session.close()
+    assert is_gone(scene)
 
 
 def test_a_lock_on_the_role_is_the_leavers_own(scene):

@@ -3,6 +3,7 @@
 import psycopg2
 import pytest
 
+from pgpillar import bootstrap
 from pgpillar.pillar import PillarError
 from tests.hostile.limits import from_major, superuser_alone
 from tests.hostile.scene import SCRIPT, trap
@@ -43,6 +44,30 @@ def test_functions_of_a_login_that_others_made_go_to_nobody(scene):
         with pytest.raises(psycopg2.Error):
             cursor.execute("select pg_temp.evil()")
     scene.nobody_gained()
+
+
+def logins(scene):
+    return scene.founder("select 1 from pg_roles where rolname ~ '^pgpillar_bootstrap'", "postgres")
+
+
+@pytest.mark.usefixtures("script")
+def test_what_a_killed_run_left_of_the_login_is_removed_by_any_run(scene, monkeypatch):
+    """Also what it owns in the database of the script, and without a script in pillar."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(bootstrap, "_drop_owned", killed)
+        scene.cluster.attempt(**scene.pillar(bootstrap=SCRIPT))
+    assert logins(scene)
+    scene.founder("create schema its authorization pgpillar_bootstrap")
+    foreseen = scene.cluster.preview(**scene.pillar())
+    assert logins(scene), "a plan changes nothing"
+    assert "pgpillar_bootstrap" in foreseen["roles"]
+    assert scene.cluster.converge(**scene.pillar()) == foreseen
+    assert logins(scene) == []
+    scene.heals()
 
 
 def limit_of_shop(scene):

@@ -257,6 +257,9 @@ _DO = {
     "finish database": _inside(lambda database, change: {"unfinished": False}),
     "unmark database": _inside(lambda database, change: {"marked": False}),
     "quarantine database": _inside(lambda database, change: {"state": QUARANTINED}),
+    "remove login": lambda cluster, change: replace(
+        cluster, server=replace(cluster.server, has_login_of_scripts=False)
+    ),
     "end sessions": lambda cluster, change: cluster,
     "drop database": lambda cluster, change: replace(
         cluster, databases=_without(cluster.databases, change.object)
