@@ -83,7 +83,8 @@ _ROLES = {
         select rolname as name, rolcanlogin as login, rolinherit as inherit, rolsuper as superuser,
                rolcreatedb as createdb, rolcreaterole as createrole, rolreplication as replication,
                rolbypassrls as bypassrls, rolconnlimit as connection_limit,
-               case when isfinite(rolvaliduntil) then extract(epoch from rolvaliduntil) end as valid_until
+               case when rolvaliduntil = '-infinity' then -1e18
+                    when isfinite(rolvaliduntil) then extract(epoch from rolvaliduntil) end as valid_until
         from pg_roles
         where case when %(roles)s::text[] is null then rolname !~ '^pg_'
                    else rolname = any (%(roles)s) end""",

@@ -105,7 +105,7 @@ def test_a_database_that_is_read_only_for_its_users_is_still_converged(cluster):
     cluster.settle(databases={"shop": {"owner": "shop"}}, users=["shop", "ann"])
 
 
-@pytest.mark.parametrize("until", ["20000-01-01", "0044-01-01 BC"])
+@pytest.mark.parametrize("until", ["20000-01-01", "0044-01-01 BC", "-infinity"])
 def test_a_year_beyond_pythons_is_read(cluster, until):
     cluster.converge(users=["ann"])
     cluster.query(f"alter role ann valid until '{until}'")
