@@ -110,7 +110,9 @@ _ROLES = {
         from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
         where s.setdatabase = 0 and (%(roles)s::text[] is null or r.rolname = any (%(roles)s))""",
     "dependents": """
-        select r.rolname as role, d.datname as database, bool_or(s.deptype = 'o') as owns
+        select r.rolname as role, d.datname as database,
+               bool_or(s.deptype = 'o' and s.classid not in (
+                   'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)) as owns
         from pg_shdepend s join pg_roles r on r.oid = s.refobjid
         join pg_database d on case
             when s.dbid <> 0 then d.oid = s.dbid

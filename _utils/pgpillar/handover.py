@@ -74,11 +74,13 @@ _GIVEN = SQL("""
     code=SQL(_CODE)
 )
 
+# What REASSIGN OWNED leaves to DROP OWNED is of use to the role alone: its default privileges and mappings
 _STILL_OWNED = """
     select pg_describe_object(s.classid, s.objid, s.objsubid)
     from pg_catalog.pg_shdepend s join pg_catalog.pg_roles r on r.oid = s.refobjid
     where s.refclassid = 'pg_catalog.pg_authid'::regclass and r.rolname = %s and s.deptype = 'o'
           and s.dbid = (select oid from pg_catalog.pg_database where datname = current_database())
+          and s.classid not in ('pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)
     order by 1"""
 
 

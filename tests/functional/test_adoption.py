@@ -657,6 +657,7 @@ def test_a_role_with_rights_in_several_databases_is_dropped(staff):
         )
         staff.query(f"grant all on database {name} to ann")
         staff.query(f"alter role ann in database {name} set work_mem = '1MB'")
+    staff.query("alter default privileges for role ann grant all on tables to shop", dbname="wiki")
     staff.settle(**BOTH, users=GONE)
     assert not is_there(staff)
     staff.query("drop schema s cascade; alter default privileges revoke all on tables from postgres")
