@@ -300,6 +300,20 @@ def test_an_extension_of_a_role_that_goes_is_for_an_heir_who_may_create_there(ei
     assert either.query(owner, **AT_SHOP) == [("shop",)]
 
 
+def test_what_a_role_gives_on_new_objects_and_is_elsewhere_goes_with_it(either):
+    either.converge(**shop_of("shop", access={"gus": "owner"}))
+    for statement in (
+        "create schema other",
+        "alter default privileges for role gus in schema other grant select on tables to boss",
+        "create extension postgres_fdw; create server far foreign data wrapper postgres_fdw",
+        "create user mapping for gus server far",
+    ):
+        either.query(statement, **AT_SHOP)
+    users = {"shop": {}, "boss": {}, "gus": {"state": "absent", "reassign_to": "shop"}}
+    either.settle(**{**shop_of("shop"), "users": users})
+    assert either.query("select from pg_roles where rolname = 'gus'") == []
+
+
 def test_an_extension_of_a_stranger_or_the_admin_stands_in_nobodys_way(either):
     declared = shop_of("shop", extensions=["citext"])
     either.converge(**declared)
