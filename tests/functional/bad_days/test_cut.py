@@ -32,6 +32,13 @@ def hold(session):
     return holding
 
 
+LOGIN_THAT_IS_LEFT = (
+    "roles",
+    "pgpillar_bootstrap",
+    "remove the login of bootstrap scripts, which an interrupted run left",
+)
+
+
 class Script:
     """The script of a database between two others, which sleeps until it is woken up."""
 
@@ -147,7 +154,7 @@ def test_the_server_crashes(day, script, server, session):
     assert set(failed.changes["databases"]) == {"forum", "shop"}
     script.wake()
     healed = day.heals(done=failed.lines)
-    assert failed.lines | healed.lines == foretold.lines
+    assert failed.lines | healed.lines == foretold.lines | {LOGIN_THAT_IS_LEFT}
 
 
 def test_while_a_database_is_dumped_to_be_dropped(day, cluster):
