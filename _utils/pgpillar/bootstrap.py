@@ -16,6 +16,7 @@ from pgpillar import scram, sql
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import BOOTSTRAP_LOGIN, Secret
 
+AGAIN = 1  # seconds between two attempts to end a session
 GRACE = 5  # seconds beyond statement_timeout, after which the session of a script is ended
 _LOGIN = Identifier(BOOTSTRAP_LOGIN)
 _FUNCTION = (
@@ -114,11 +115,16 @@ def _run_in(session, gateway: Gateway, script: Script, ending: Iterable[Composab
 
 
 def _within(seconds: float, work: Callable[[], None], end: Callable[[], None]) -> None:
-    """A script can ignore statement_timeout. It cannot ignore the end of its session."""
+    """A script can ignore statement_timeout. It cannot ignore the end of its session.
+
+    The end is tried again and again: on a full server there may be no connection for it at first.
+    """
     with ThreadPoolExecutor(1) as pool:
         running: Future = pool.submit(work)
-        if not wait([running], seconds).done:
-            end()
+        while not wait([running], seconds).done:
+            seconds = AGAIN
+            with suppress(ClusterError, psycopg2.Error):
+                end()
         running.result()
 
 

@@ -253,8 +253,8 @@ class _Run:
             self.outcome.failures[where] = self._sentence(blocked)
         except psycopg2.Error as error:
             self.outcome.failures[where] = explained(error)
-        except (UnicodeError, LookupError, ValueError) as error:  # of this share alone, whatever it is
-            self.outcome.failures[where] = f"what the server holds cannot be read ({type(error).__name__})"
+        except observe.UNREADABLE as error:  # of this share alone, whatever it is
+            self.outcome.failures[where] = observe.fault(error)
         return (where != ROLES_STAGE and self._has_lock()) or where not in self.outcome.failures
 
     def _has_lock(self) -> bool:

@@ -56,7 +56,11 @@ def _move(name: str, schema: str) -> Composable:
 
 def _place(cursor, name: str, schema: str | None, version: str | None) -> _Place:
     cursor.execute(_AVAILABLE, {"name": name, "version": version})
-    schema_now, fixed, relocatable, of_superusers, needs = cursor.fetchone()
+    found = cursor.fetchone()
+    if found is None:
+        asked = f"extension {name!r}" if version is None else f"version {version} of extension {name!r}"
+        raise ClusterError(f"the server has no {asked} any more; install its package there, or take it out")
+    schema_now, fixed, relocatable, of_superusers, needs = found
     schema = schema_now or fixed or schema or "public"
     cursor.execute(_NEEDED, [needs or []])
     needed = dict(cursor.fetchall())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import psycopg2
@@ -20,6 +22,8 @@ from pgpillar.plan import Change, outside_of
 
 READERS = 4
 LOGINS = 8
+# What an answer that nobody foresaw leads to
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Sight(NamedTuple):
@@ -137,6 +141,15 @@ def _failing_well(where: str) -> Iterator[None]:
         yield
     except psycopg2.Error as error:
         raise ClusterError(f"cannot read {where}: {explained(error)}") from None
+    except UNREADABLE as error:
+        raise ClusterError(f"cannot read {where}: {fault(error)}") from None
+
+
+def fault(error: Exception) -> str:
+    """What a person who repairs this needs, and nothing of what the server holds."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(at.filename).name}:{at.lineno}"
+    return f"what the server holds is not understood ({type(error).__name__} in {where}); report this"
 
 
 def proven(gateway: Gateway, current: Cluster, wanted: Cluster) -> tuple[dict[str, Role], dict[str, str]]:

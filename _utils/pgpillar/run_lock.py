@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import psycopg2
 from psycopg2 import errors
@@ -72,6 +72,13 @@ def _is_done(future: Future, seconds: float) -> bool:
 
 
 def _holder(gateway: Gateway, waiting: int) -> str:
+    """Who holds the lock, as far as that can be found out. Not to know it is no reason to give up."""
+    with suppress(ClusterError, psycopg2.Error, UnicodeError):
+        return _blocking(gateway, waiting)
+    return ""
+
+
+def _blocking(gateway: Gateway, waiting: int) -> str:
     with closing(gateway.open()) as connection, connection.cursor() as cursor:
         cursor.execute(
             "select application_name, usename, pid from pg_catalog.pg_stat_activity"

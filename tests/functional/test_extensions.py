@@ -1,10 +1,13 @@
 """Extensions: at the version and in the schema that are asked for, or refused of one database."""
 
 import re
+from contextlib import closing
 
 import pytest
 
-from pgpillar import text
+from pgpillar import connect, extension, text
+from pgpillar.model import Extension
+from pgpillar.plan import Change
 
 AT_SHOP = {"dbname": "shop"}
 
@@ -193,3 +196,15 @@ def test_an_event_trigger_with_a_function_of_others_keeps_the_admin_out_of_one_d
     assert cluster.query("select 1", user="ann", dbname="wiki") == [(1,)]
     cluster.query("alter event trigger t disable", **AT_SHOP)
     cluster.settle(**declared)
+
+
+def test_an_extension_that_went_after_the_plan_is_said_by_name(cluster):
+    wanted = Change("create extension", Extension("no_such", "1.0"), database="postgres")
+    with (
+        connect.gateway(cluster.declared().endpoint) as gateway,
+        closing(gateway.open()) as session,
+        session.cursor() as cursor,
+        pytest.raises(connect.ClusterError) as error,
+    ):
+        extension.statements(cursor, wanted, session.server_version, True)
+    assert str(error.value).startswith("the server has no version 1.0 of extension 'no_such' any more")
