@@ -17,14 +17,20 @@ from psycopg2.sql import SQL, Identifier
 from pgpillar.connect import NO_PASSFILE, ClusterError, Gateway
 from pgpillar.model import Database
 
+APPLICATION = "pgpillar pg_dump"
+LOOK = 1  # seconds between two looks at whether pg_dump waits for somebody
 PROGRAMS = "/usr/lib/postgresql/*/bin/pg_dump"
+
+
+class Blocked(ClusterError):
+    """Somebody who was in the database already holds what pg_dump needs."""
 
 
 def before_drop(connection, gateway: Gateway, database: Database, version: int) -> Path:
     """Write the dump and return where it is. The database is quarantined before and after."""
     program = program_for(version // 10000)
     with _open_to_the_admin(connection, database):
-        return _written(program, gateway, database)
+        return _written(program, connection, gateway, database)
 
 
 def program_for(major: int) -> str:
@@ -56,14 +62,14 @@ def _open_to_the_admin(connection, database: Database):
             cursor.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
 
 
-def _written(program: str, gateway: Gateway, database: Database) -> Path:
+def _written(program: str, connection, gateway: Gateway, database: Database) -> Path:
     directory = Path(gateway.endpoint.dumps)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     target = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', database.key)}-{stamp}.dump"
     try:
         directory.mkdir(parents=True, mode=0o700, exist_ok=True)
         with _whole(target) as out:
-            _dump(program, gateway, database.name, out)
+            _dump(program, connection, gateway, database.name, out)
             _check(program, out.name)
     except OSError as error:
         raise ClusterError(f"nothing was dropped: cannot write {target}: {error.strerror}") from None
@@ -83,7 +89,7 @@ def _whole(target: Path):
         partial.unlink(missing_ok=True)
 
 
-def _dump(program: str, gateway: Gateway, name: str, out) -> None:
+def _dump(program: str, connection, gateway: Gateway, name: str, out) -> None:
     with _passfile(gateway) as passfile:
         command = [
             program,
@@ -92,12 +98,42 @@ def _dump(program: str, gateway: Gateway, name: str, out) -> None:
             "--dbname",
             _conninfo(gateway, name, passfile),
         ]
-        done = subprocess.run(
-            command, stdout=out, stderr=subprocess.PIPE, env=_environment(), check=False, **_account(gateway)
-        )
-    if done.returncode:
-        why = _cause(done.stderr.decode(errors="replace"))
+        options = {"stdout": out, "stderr": subprocess.PIPE, "env": _environment(), **_account(gateway)}
+        with subprocess.Popen(command, **options) as running:
+            try:
+                said = _watched(running, connection, gateway, name)
+            except BaseException:
+                running.kill()
+                raise
+    if running.returncode:
+        why = _cause(said.decode(errors="replace"))
         raise ClusterError(f"nothing was dropped: pg_dump of {name!r} failed: {why}{_remedy(why)}")
+
+
+def _watched(running: subprocess.Popen, connection, gateway: Gateway, name: str) -> bytes:
+    """What pg_dump says. It waits for locks without a limit, whatever its session asks for."""
+    limit, waited = gateway.endpoint.lock_timeout, 0
+    while True:
+        try:
+            return running.communicate(timeout=LOOK)[1]
+        except subprocess.TimeoutExpired:
+            waited += LOOK if _waits(connection, name, waited >= limit) else 0
+        if waited > limit:
+            running.communicate()
+            raise Blocked(f"nothing was dropped: pg_dump of {name!r} waited {limit} s for a lock")
+
+
+def _waits(connection, name: str, is_over: bool) -> bool:
+    """Whether pg_dump waits for a lock. Once its time is over, its session ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(_END_OF_WAIT if is_over else _WAITS, [name, APPLICATION])
+        return bool(cursor.rowcount)
+
+
+_WAITS = """
+    select pid from pg_catalog.pg_stat_activity
+    where datname = %s and application_name = %s and usename = current_user and wait_event_type = 'Lock'"""
+_END_OF_WAIT = _WAITS.replace("select pid", "select pg_catalog.pg_terminate_backend(pid)")
 
 
 def _remedy(why: str) -> str:
@@ -126,7 +162,11 @@ def _environment() -> dict[str, str]:
 def _conninfo(gateway: Gateway, name: str, passfile: str) -> str:
     """What the owner set on the database does not count, and no trigger of its fires at pg_dump's login."""
     patient = {"lock_timeout": "0", "statement_timeout": "0", **gateway.without_event_triggers()}
-    parameters = {**gateway.parameters(name, **patient), "passfile": passfile}
+    parameters = {
+        **gateway.parameters(name, **patient),
+        "passfile": passfile,
+        "application_name": APPLICATION,
+    }
     return " ".join(f"{key}='{_escaped(value)}'" for key, value in parameters.items() if value != "")
 
 

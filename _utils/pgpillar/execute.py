@@ -317,11 +317,14 @@ class _Run:
     def _sentence(self, failure: _Refused | _Blocked) -> str:
         if isinstance(failure, _Refused):
             return str(failure)
-        try:
-            holders = self._holders(failure.change.database)
-        except (ClusterError, psycopg2.Error, UnicodeError):
-            holders = ""  # who it is cannot be read, such as a name that is not UTF-8
+        holders = self._suspects(failure.change.database)
         return f"{text.line(failure.change)}: {explained(failure.error)}{holders}"
+
+    def _suspects(self, database: str | None) -> str:
+        try:
+            return self._holders(database)
+        except (ClusterError, psycopg2.Error, UnicodeError):
+            return ""  # who it is cannot be read, such as a name that is not UTF-8
 
     def _note_refusal(self, changes: list[Change], why: str) -> None:
         self._note(_where(changes[0]), why)
@@ -613,7 +616,11 @@ class _Run:
         now, wanted = (of.databases[change.object] for of in (self.current, self.wanted))
         known = replace(now, alias=wanted.alias)
         self._vacate(change.object)
-        written = dump.before_drop(self.connection, self.gateway, known, self.version)
+        try:
+            written = dump.before_drop(self.connection, self.gateway, known, self.version)
+        except dump.Blocked as blocked:
+            suspects = self._suspects(now.name)
+            raise _Failed(f"{blocked}{suspects}; end that session, and run this again") from None
         try:
             self._execute(change, *sql.statements(change, self.version))
         except _Failed as failure:

@@ -948,3 +948,25 @@ _SHUTS = {
     "closed": "alter database shop allow_connections false",
     "kept out": "alter database shop connection limit 0; revoke connect on database shop from mallory",
 }
+
+
+LOCKS = {
+    "a table": "lock table orders in access exclusive mode",
+    "a view": "alter view seen rename to unseen",
+}
+
+
+@pytest.mark.usefixtures("dumper")
+@pytest.mark.parametrize("what", LOCKS)
+def test_an_owner_that_holds_what_is_dumped_keeps_nobody_waiting(scene, what):
+    """It opened its database, came in, and closed it again."""
+    scene.begins()
+    scene.sql("create table orders (id int); create view seen as select id from orders")
+    scene.heals(state="quarantined")
+    scene.sql("alter database shop allow_connections true", dbname=scene.admin_database)
+    scene.sql("grant connect on database shop to mallory", dbname=scene.admin_database)
+    with scene.holding(LOCKS[what]):
+        scene.sql("alter database shop allow_connections false", dbname=scene.admin_database)
+        scene.sql("revoke connect on database shop from mallory", dbname=scene.admin_database)
+        scene.endures(naming=["waited 1 s for a lock", "mallory"], state="absent")
+    scene.heals(state="absent")
