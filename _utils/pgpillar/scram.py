@@ -11,6 +11,7 @@ from base64 import b64decode, b64encode
 from hashlib import pbkdf2_hmac, sha256
 
 ITERATIONS = 4096
+MOST_ITERATIONS = 100_000  # any role can give itself a verifier of a billion, which takes hours to compute
 _KEY = "([A-Za-z0-9+/]{43}=)"  # 32 bytes
 _SALT = "((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==))"
 _VERIFIER = re.compile(rf"SCRAM-SHA-256\$([1-9]\d{{0,8}}):{_SALT}\${_KEY}:{_KEY}\Z", re.ASCII)
@@ -38,13 +39,18 @@ def verifier(password: str, salt: bytes | None = None, iterations: int = ITERATI
 
 
 def fits(password: str, kept: str | None) -> bool:
-    """Whether the server, keeping this, lets this password in. An md5 hash never fits: it has to go."""
+    """Whether the server, keeping this, lets this password in. An md5 hash never fits: it has to go.
+
+    Nor does a verifier of very many iterations, which is not even computed.
+    """
     found = _VERIFIER.match(kept or "")
     if not found:
         return False
     if is_verifier(password):
         return hmac.compare_digest(password, kept)
     iterations, salt = int(found[1]), b64decode(found[2])
+    if iterations > MOST_ITERATIONS:
+        return False
     return hmac.compare_digest(verifier(password, salt, iterations), kept)
 
 

@@ -233,13 +233,12 @@ def test_what_a_script_grants_too_much_is_taken_back_in_the_same_run(cluster, sh
     assert cluster.converge(**declared) == {}
 
 
-def test_a_script_that_is_missing_is_missed_before_anything(cluster):
-    declared = {"databases": {"shop": {"owner": "shop", "bootstrap": URL}}, "users": ["shop"]}
-    for attempt in (cluster.preview, cluster.attempt):
-        with pytest.raises(KeyError):
-            attempt(**declared)
-    assert cluster.query("select 1 from pg_database where datname = 'shop'") == []
-    assert cluster.query("select 1 from pg_roles where rolname = 'shop'") == []
+def test_a_script_that_is_missing_stops_its_database_alone(cluster):
+    declared = {"databases": {"shop": {"owner": "shop", "bootstrap": URL}, "wiki": "shop"}, "users": ["shop"]}
+    forecast, outcome = cluster.forecast(**declared), cluster.attempt(**declared)
+    said = f"{URL} is not there (postgresql:databases:shop:bootstrap)"
+    assert outcome.failures == forecast.failures == {"database 'shop'": said}
+    assert cluster.query("select datname from pg_database where datname in ('shop', 'wiki')") == [("wiki",)]
 
 
 def test_a_script_is_not_asked_for_where_the_database_is_there(cluster):

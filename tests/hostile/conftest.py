@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,34 @@ def dumper(scene, monkeypatch, tmp_path):
     programs = debian.fetched("14", "postgresql-client-18")
     monkeypatch.setattr(dump, "PROGRAMS", f"{programs}{dump.PROGRAMS}")
     return dump.program_for(scene.major)
+
+
+class SlowDumper:
+    """A pg_dump that begins when the test says so."""
+
+    def __init__(self, program, directory):
+        self.started, self.goes = directory / "started", directory / "goes"
+        real = Path(program)
+        programs = directory / real.parent.parent.name / "bin"
+        programs.mkdir(parents=True)
+        (programs / "pg_restore").symlink_to(real.with_name("pg_restore"))
+        waiting = f"touch {self.started}; until [ -e {self.goes} ]; do sleep 0.1; done"
+        (programs / "pg_dump").write_text(f'#!/bin/sh\n{waiting}\nexec {real} "$@"\n')
+        (programs / "pg_dump").chmod(0o755)
+        self.programs = str(directory / "*/bin/pg_dump")
+
+    def wait_for_start(self, running):
+        postgres.wait_for(lambda: running.done() or self.started.exists(), "pg_dump was not started", 20)
+
+    def go(self):
+        self.goes.touch()
+
+
+@pytest.fixture
+def slow_dumper(dumper, monkeypatch, tmp_path_factory):
+    slow = SlowDumper(dumper, tmp_path_factory.mktemp("slow"))
+    monkeypatch.setattr(dump, "PROGRAMS", slow.programs)
+    return slow
 
 
 @contextlib.contextmanager

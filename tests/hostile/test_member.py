@@ -1,6 +1,8 @@
 """A declared role that is a member of an owner or of a group: what it may do as that is no way further."""
 
+import base64
 import contextlib
+import time
 
 import psycopg2
 import pytest
@@ -205,6 +207,21 @@ def test_what_a_member_holds_of_its_own_role_concerns_it_alone(scene):
     with scene.holding("alter role mallory set work_mem = '2MB'", dbname="postgres"):
         scene.endures(where="role 'mallory'", naming=["mallory"], **wanted)
     scene.heals(**wanted)
+
+
+@superuser_alone  # a hosted admin tries the password by a login: docs/design.rst, Limits
+def test_a_verifier_of_very_many_rounds_is_replaced_in_time(scene):
+    """It takes the server hours to let a member store one, and PostgreSQL has no limit."""
+    begins(scene)
+    salt, key = base64.b64encode(b"s" * 16).decode(), base64.b64encode(b"k" * 32).decode()
+    verifier = f"SCRAM-SHA-256$999999999:{salt}${key}:{key}"
+    scene.founder(f"update pg_authid set rolpassword = '{verifier}' where rolname = 'mallory'", "postgres")
+    start = time.monotonic()
+    assert scene.endures(**TEAM).failures == {}
+    assert time.monotonic() - start < 60
+    ((kept,),) = scene.founder("select rolpassword from pg_authid where rolname = 'mallory'", "postgres")
+    assert kept.startswith("SCRAM-SHA-256$4096:")
+    scene.heals(**TEAM)
 
 
 def test_a_member_that_comes_and_goes_with_tables_stops_nobody(scene):

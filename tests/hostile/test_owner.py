@@ -1,5 +1,6 @@
 """The owner of a database: what its script, its objects, its settings and its sessions may do to a run."""
 
+import re
 import resource
 from pathlib import Path
 
@@ -956,17 +957,19 @@ LOCKS = {
 }
 
 
-@pytest.mark.usefixtures("dumper")
 @pytest.mark.parametrize("what", LOCKS)
-def test_an_owner_that_holds_what_is_dumped_keeps_nobody_waiting(scene, what):
-    """It opened its database, came in, and closed it again."""
+def test_an_owner_that_holds_what_is_dumped_keeps_nobody_waiting(scene, slow_dumper, what):
+    """It lets itself in after all sessions were ended."""
     scene.begins()
     scene.sql("create table orders (id int); create view seen as select id from orders")
     scene.heals(state="quarantined")
-    scene.sql("alter database shop allow_connections true", dbname=scene.admin_database)
-    scene.sql("grant connect on database shop to mallory", dbname=scene.admin_database)
-    with scene.holding(LOCKS[what]):
-        scene.sql("alter database shop allow_connections false", dbname=scene.admin_database)
-        scene.sql("revoke connect on database shop from mallory", dbname=scene.admin_database)
-        scene.endures(naming=["waited 1 s for a lock", "mallory"], state="absent")
+    scene.drift()
+    with scene.run_beside(state="absent") as running:
+        slow_dumper.wait_for_start(running)
+        scene.sql("grant connect on database shop to mallory", dbname=scene.admin_database)
+        with scene.holding(LOCKS[what]):
+            slow_dumper.go()
+            (said,) = running.result().failures.values()
+    assert re.search("pg_dump of 'shop' waited 1 s for a lock.*backend .* of 'mallory'", said)
+    scene.bystanders_converged()
     scene.heals(state="absent")

@@ -100,3 +100,9 @@ def test_nothing_fits_what_is_no_verifier(kept):
 )
 def test_garbage_fits_nothing_and_raises_nothing(kept):
     assert not scram.fits("pencil", kept)
+
+
+def test_a_verifier_of_very_many_rounds_fits_nothing_and_is_not_computed():
+    kept = scram.verifier("tea", b"salt", 1)
+    assert not scram.fits("tea", kept.replace("$1:", "$999999999:"))
+    assert scram.fits("tea", scram.verifier("tea", b"salt", scram.MOST_ITERATIONS))
