@@ -207,7 +207,8 @@ _INSIDE = {
     "extensions": """
         select e.extname as name, e.extversion as version, n.nspname as schema
         from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace""",
-    # A row for each grant, and one for a thing without any. What came with an extension is its own business,
+    # A row for each grant, and one for a thing without any. What came with an extension is its own business
+    # (what others added to it is not),
     # and so are the constructors that came with a range type: they belong to the superuser of initdb.
     # Oids below 16384 are of initdb: by them the indexes skip what every database holds.
     # An owner holds what acldefault gives it, at the end of the list, unless it was revoked.
@@ -254,7 +255,7 @@ _INSIDE = {
         left join aclexplode(t.acl) a on a.grantee <> t.owner or t.kind = 'schema'
         where {in_scope} and (t.kind = 'schema' or not exists (
             select from pg_catalog.pg_depend d where d.classid = t.catalog and d.objid = t.oid
-            and (d.deptype = 'e' or d.deptype = 'i' and t.kind = 'routine')))""",
+            and (d.deptype = 'e' and {of_thing_script} or d.deptype = 'i' and t.kind = 'routine')))""",
     # Who may write may have large objects of its own, and there may be millions of them. A subscription is of
     # the whole cluster in the catalogs.
     "others": """
@@ -270,7 +271,7 @@ _INSIDE = {
             where (s.classid <> 'pg_catalog.pg_largeobject'::regclass
                        or pg_get_userbyid(s.refobjid) <> all (%(writers)s))
                   and not exists (select from pg_catalog.pg_depend d where d.classid = s.classid
-                                  and d.objid = s.objid and d.deptype = 'e')
+                                  and d.objid = s.objid and d.deptype = 'e' and {of_other_script})
             union all
             select 'subscription', null, quote_ident(subname), subowner
             from pg_catalog.pg_subscription where subdbid = b.oid
@@ -328,6 +329,8 @@ _PIECES = {
                        from unnest(s.setconfig) one)""",
     "grantee": undeclared.GRANTEE,
     "grantor": _GRANTOR.format(owner="d.datdba"),
+    "of_thing_script": undeclared.OF_A_SCRIPT.format(owner="t.owner"),
+    "of_other_script": undeclared.OF_A_SCRIPT.format(owner="s.refobjid"),
     "thing_grantor": _GRANTOR.format(owner="t.owner"),
     "in_scope": _IN_SCOPE,
     "other_catalogs": ", ".join(f"'pg_catalog.{kind.catalog}'::regclass" for kind in KINDS.values()),

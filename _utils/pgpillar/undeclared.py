@@ -18,11 +18,18 @@ class _Kind(NamedTuple):
     thing: str  # as pg_init_privs has it: catalog, object, column
 
 
-def _beyond(catalog: str, identity: str, schema: str) -> str:
+# The script of an extension makes its things as a superuser, or as the admin. Others may add theirs to it by
+# ALTER EXTENSION, and such a thing is as any other.
+OF_A_SCRIPT = """exists (
+    select from pg_catalog.pg_roles maker where maker.oid = {owner}
+    and (maker.rolsuper or maker.rolname = current_user))"""
+
+
+def _beyond(catalog: str, identity: str, schema: str, owner: str) -> str:
     """What of a catalog is of the server itself or of an extension."""
     return f"""join pg_catalog.pg_namespace n on n.oid = {schema} where n.nspname in ({_SYSTEM}) or exists (
         select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.{catalog}'::regclass
-        and d.objid = {identity} and d.deptype = 'e')"""
+        and d.objid = {identity} and d.deptype = 'e' and {OF_A_SCRIPT.format(owner=owner)})"""
 
 
 def _thing(catalog: str, identity: str = "o.oid", column: str = "0") -> str:
@@ -30,9 +37,9 @@ def _thing(catalog: str, identity: str = "o.oid", column: str = "0") -> str:
 
 
 _SYSTEM = "'pg_catalog', 'information_schema', 'pg_toast'"
-_RELATIONS = f"pg_class o {_beyond('pg_class', 'o.oid', 'relnamespace')}"
+_RELATIONS = f"pg_class o {_beyond('pg_class', 'o.oid', 'relnamespace', 'relowner')}"
 _COLUMNS = f"""pg_attribute t join pg_catalog.pg_class o on o.oid = attrelid
-    {_beyond("pg_class", "o.oid", "relnamespace")}"""
+    {_beyond("pg_class", "o.oid", "relnamespace", "relowner")}"""
 
 _IN_A_DATABASE = {
     "schema": _Kind(
@@ -53,7 +60,7 @@ _IN_A_DATABASE = {
     ),
     "routine": _Kind(
         *("f", "nspname, proname::text, oidvectortypes(proargtypes)", "proowner", "proacl"),
-        f"pg_proc o {_beyond('pg_proc', 'o.oid', 'pronamespace')}",
+        f"pg_proc o {_beyond('pg_proc', 'o.oid', 'pronamespace', 'proowner')}",
         _thing("pg_proc"),
     ),
     "type": _Kind(

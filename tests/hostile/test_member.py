@@ -95,6 +95,26 @@ def test_a_member_that_made_things_of_its_own_loses_them_when_it_leaves(scene):
     assert scene.founder(owned) == []
 
 
+def test_a_member_that_adds_things_of_its_own_to_an_extension_loses_them_when_it_leaves(scene):
+    """The extension is its owner's, and stays."""
+    begins(scene)
+    scene.founder("grant create on schema public to mallory")
+    scene.sql("set role owners; create extension hstore")
+    scene.sql("set role none; create table mine (id int); create collation mine (locale = 'C');"
+              " create function mine() returns int language sql security definer as 'select 1';"
+              " create type mood as enum ('a')")  # fmt: skip
+    things = ("table mine", "collation mine", "function mine()", "type mood")
+    scene.sql("set role none;" + ";".join(f"alter extension hstore add {one}" for one in things))
+    owned = (
+        "select pg_describe_object(classid, objid, objsubid) from pg_shdepend"
+        " where deptype = 'o' and refobjid = 'mallory'::regrole and classid <> 'pg_default_acl'::regclass"
+    )
+    assert len(scene.founder(owned)) == len(things)
+    scene.endures(**LEFT)
+    assert scene.founder(owned) == []
+    scene.heals(**LEFT)
+
+
 def test_a_member_that_grants_in_the_owners_name_is_taken_back(scene):
     begins(scene)
     scene.sql("set role owners; create table orders ();"

@@ -791,6 +791,17 @@ def owned_by(scene, role):
     )
 
 
+def test_rights_on_what_an_owner_added_to_an_extension_are_taken_back(scene):
+    wanted = {"access": {"app": "read"}}
+    scene.begins(**wanted)
+    scene.sql("create extension hstore; create table orders (id int)")
+    scene.sql("alter extension hstore add table orders; grant insert on orders to app")
+    assert scene.withstands(**wanted).failures == {}
+    scene.sql("select from orders", "app")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        scene.sql("insert into orders values (1)", "app")
+
+
 def test_a_demoted_owner_destroys_nothing_by_what_it_made(scene):
     scene.begins()
     scene.sql('create collation mine (locale = "C"); create table orders (id int, what text collate mine)')
