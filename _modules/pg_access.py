@@ -72,8 +72,9 @@ def clusters():
 def plan(cluster=None, saltenv="base"):
     """
     What ``apply`` would change now, in words and as SQL with secrets hidden; what of it destroys or takes
-    away, and how many ``losses`` of each kind that is; and what could not be read. On a server of one's own
-    that ``follows`` another, nothing.
+    away, and how many ``losses`` of each kind that is; the ``unforeseen`` databases: they are closed, and
+    ``apply`` compares their inside when it has opened them; and what could not be read. On a server of
+    one's own that ``follows`` another, nothing.
 
     CLI Example:
 
@@ -84,9 +85,11 @@ def plan(cluster=None, saltenv="base"):
     """
     with _live(cluster) as (execute, gateway, wanted):
         if _follows(gateway):
-            return {"changes": {}, "sql": [], **text.losses(()), "failures": {}, "follows": True}
+            nothing = {"changes": {}, "sql": [], "unforeseen": [], "failures": {}}
+            return {**nothing, **text.losses(()), "follows": True}
         forecast = execute.preview(gateway, wanted, _fetcher(saltenv))
         told = {"changes": text.tree(forecast.changes), "sql": forecast.statements}
+        told["unforeseen"] = text.unforeseen(forecast.changes)
         return {**told, **text.losses(forecast.changes), "failures": forecast.failures}
 
 

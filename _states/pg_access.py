@@ -39,7 +39,7 @@ def converged(name):
 
 def _verdict(name, done, test):
     if done["failures"]:
-        return {"result": False, "comment": _left_over(name, done["failures"], test)}
+        return {"result": False, "comment": _left_over(name, done["failures"], test) + _unforeseen(done)}
     if done.get("follows"):
         return {
             "result": True,
@@ -48,8 +48,17 @@ def _verdict(name, done, test):
     if not done["changes"]:
         return {"result": True, "comment": f"Cluster {name} is as pillar wants it"}
     if test:
-        return {"result": None, "comment": f"Cluster {name} would be changed"}
+        return {"result": None, "comment": f"Cluster {name} would be changed{_unforeseen(done)}"}
     return {"result": True, "comment": f"Cluster {name} is now as pillar wants it, read back and compared"}
+
+
+def _unforeseen(done):
+    """What is not among the changes under test=True, since nobody can look into a closed database."""
+    lines = [
+        f"\n- database {name!r} is closed: what changes inside it is planned when the run has opened it"
+        for name in done.get("unforeseen", ())
+    ]
+    return "".join(lines)
 
 
 def _left_over(name, failures, test):

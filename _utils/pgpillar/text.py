@@ -60,6 +60,11 @@ def losses(changes: Iterable[Change]) -> dict[str, dict]:
     return {"destructive": tree(found), "losses": {name: number for name, number in count.items() if number}}
 
 
+def unforeseen(changes: Iterable[Change]) -> list[str]:
+    """The databases whose inside cannot be compared before the changes open them."""
+    return [change.database for change in changes if change.kind == "open database" and not change.detail]
+
+
 def lost(count: Mapping[str, int]) -> str:
     """'2 take rights away, 1 closes a database and 1 drops a role'; nothing where nothing is lost."""
     told = [

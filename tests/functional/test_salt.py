@@ -111,6 +111,26 @@ def test_what_cannot_be_is_a_failed_state_that_says_why(loaders, converged, rede
         assert line.startswith("- database 'shop': database 'shop' is still open")
 
 
+def test_what_cannot_be_foreseen_in_a_closed_database_is_said(loaders, converged, cluster):
+    """The owner has closed its own database, and something differs inside it."""
+    converged()
+    cluster.query("grant select on all tables in schema public to public", dbname="shop")
+    cluster.query("alter database shop allow_connections false")
+    foretold = loaders.states.pg_access.converged(name="main", test=True)
+    assert foretold.result is None
+    _, line = foretold.comment.splitlines()
+    assert line == (
+        "- database 'shop' is closed: what changes inside it is planned when the run has opened it"
+    )
+    assert foretold.changes == {"databases": {"shop": ["open for connections again"]}}
+    done = loaders.states.pg_access.converged(name="main", test=False)
+    assert (done.result, done.changes["databases"]["shop"][0]) == (True, "open for connections again")
+    assert len(done.changes["databases"]["shop"]) > 1
+    assert loaders.states.pg_access.converged(name="main", test=True).comment.endswith(
+        "is as pillar wants it"
+    )
+
+
 def test_a_step_that_fails_is_said_with_what_was_done(loaders, minion, cluster):
     minion.script("shop.sql", "select no_such()")
     state = loaders.states.pg_access.converged(name="main", test=False)
@@ -150,7 +170,7 @@ def test_the_plan_says_and_writes_what_apply_does(pg_access, cluster):
     assert "ALTER ROLE \"ann\" PASSWORD '********'" in planned["sql"]
     assert not any(secret in json.dumps(planned) for secret in cluster.passwords.values())
     assert pg_access.apply(cluster="main") == {"changes": planned["changes"], "failures": {}}
-    nothing = {"changes": {}, "destructive": {}, "losses": {}, "sql": [], "failures": {}}
+    nothing = {"changes": {}, "destructive": {}, "losses": {}, "sql": [], "unforeseen": [], "failures": {}}
     assert pg_access.plan(cluster="main") == nothing
     assert pg_access.apply() == {"changes": {}, "failures": {}}
 
