@@ -228,6 +228,7 @@ class _Run:
         self.current, self.healing, self.scripts = task.current, task.healing, task.scripts
         self.wanted = replace(task.wanted, databases={**task.wanted.databases, **unseen})
         self.version = self.current.server.version
+        self.patience = 0.0
         self.outcome = Outcome([], {**task.failures})
         self.held: set[tuple[str, str]] = set()  # (database, role): settings of that role there
         self.missing = task.missing
@@ -244,6 +245,7 @@ class _Run:
 
     def _attempt(self, where: str, do: Callable[[], list[Change]]) -> bool:
         """Do one share of the work. False where nothing more can be done after it."""
+        self.patience = float(self.gateway.endpoint.lock_timeout)  # seconds to wait in vain, for all of it
         self.outcome.failures.pop(where, None)  # the database could not be seen, and may be mended now
         try:
             self.outcome.changes.extend(do())
@@ -396,7 +398,12 @@ class _Run:
     def _alone(self, change: Change, done: list[Change]) -> None:
         """A change that needs no connection to its database, and may be what makes one possible."""
         with self.connection.cursor() as cursor:
-            self._retried(partial(self._make, cursor, change))
+            cursor.execute(f"SET lock_timeout = '{self._longest_wait()}s'")  # a short one, again and again
+            try:
+                self._retried(partial(self._make, cursor, change))
+            finally:
+                with suppress(psycopg2.Error):
+                    cursor.execute("RESET lock_timeout")
         done.append(change)
 
     def _inside(self, name: str, done: list[Change]) -> None:
@@ -453,13 +460,14 @@ class _Run:
 
     def _retried(self, work: Callable[[], Any]) -> Any:
         """Somebody who holds what is needed is waited for again and again, with nothing held in between."""
-        until = time.monotonic() + self.gateway.endpoint.lock_timeout
         for _ in range(ATTEMPTS):
+            start = time.monotonic()
             try:
                 return work()
             except _Blocked as blocked:
                 last = blocked
-            if time.monotonic() >= until:
+            self.patience -= time.monotonic() - start
+            if self.patience <= 0:
                 break
         raise _Failed(self._sentence(last))
 

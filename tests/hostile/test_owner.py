@@ -2,6 +2,7 @@
 
 import re
 import resource
+import time
 from pathlib import Path
 
 import psycopg2
@@ -984,3 +985,24 @@ def test_an_owner_that_holds_what_is_dumped_keeps_nobody_waiting(scene, slow_dum
     assert re.search("pg_dump of 'shop' waited 1 s for a lock.*backend .* of 'mallory'", said)
     scene.bystanders_converged()
     scene.heals(state="absent")
+
+
+def test_an_owner_that_holds_one_thing_after_another_uses_up_one_limit(scene):
+    """The setting of its database is held for most of the time, and a table for ever."""
+    scene.cluster.endpoint["lock_timeout"] = 6
+    scene.begins()
+    scene.sql("create table orders (id int)")
+    wanted = {"settings": {"work_mem": "4MB"}, "access": {"app": "read"}}
+    with (
+        scene.holding("alter table orders add column more int"),
+        scene.holding("alter database shop set work_mem = '2MB'", dbname=scene.admin_database) as first,
+        scene.run_beside(**wanted) as running,
+    ):
+        scene.wait_for_a_waiter(running)
+        time.sleep(5)
+        first.rollback()
+        start = time.monotonic()
+        (said,) = running.result().failures.values()
+        assert time.monotonic() - start < 5
+    assert "mallory" in said
+    scene.heals(**wanted)
