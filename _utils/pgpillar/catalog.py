@@ -76,6 +76,7 @@ _ROLES = {
                pg_get_userbyid(10) as founder,
                exists (
                    select from pg_roles where rolname = '{login_of_scripts}') as has_login_of_scripts,
+               array(select rolname from pg_roles where rolsuper) as superusers,
                coalesce(
                    (select pg_get_userbyid(datdba) from pg_database where datname = 'template1'), ''
                ) as builder""",
@@ -450,6 +451,7 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         sees_passwords=row["sees_passwords"],
         founder=row["founder"],
         has_login_of_scripts=row["has_login_of_scripts"],
+        superusers=frozenset(row["superusers"]),
         extensions={e["name"]: (e["default_version"], *e["versions"]) for e in answers.get("extensions", ())},
         of_superusers=frozenset(e["name"] for e in answers.get("extensions", ()) if e["of_superusers"]),
         unknown_settings={row["name"]: tuple(row["known"]) for row in answers.get("unknown_settings", ())},

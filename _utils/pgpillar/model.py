@@ -193,6 +193,7 @@ class Server:
     superuser: bool
     sees_passwords: bool = True
     founder: str = ""  # the superuser that initdb made
+    superusers: frozenset[str] = frozenset()
     extensions: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # name: default version, then all of them

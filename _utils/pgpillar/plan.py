@@ -374,12 +374,36 @@ def would_fire(trigger: EventTrigger) -> str:
     )
 
 
-def _stays(database: str, extension: str, now: str, wanted: str) -> str:
+def _stays(database: str, extension: str, now: str, wanted: str, is_there: bool) -> str:
     path = f"postgresql:databases:{database}:extensions:{extension}:schema"
+    first = "" if is_there else f"CREATE SCHEMA {wanted} and "
     return (
         f"only a superuser can move extension {extension!r} from schema {now} to {wanted}, for its objects "
-        f"belong to one; have a superuser run ALTER EXTENSION {extension} SET SCHEMA {wanted} there, or set "
-        f"{path} to {now}"
+        f"belong to one; have a superuser run {first}ALTER EXTENSION {extension} SET SCHEMA {wanted} there, "
+        f"or set {path} to {now}"
+    )
+
+
+def _extension(change: Change) -> str:
+    return getattr(change.object, "name", change.object)
+
+
+def _spelled_out(one: Object) -> str:
+    return f"{'.'.join(one.path[:2])}({one.path[2]})" if one.kind == "routine" else one.path[-1]
+
+
+def _finds(extension: str, planted: list[str]) -> str:
+    return (
+        f"the script of extension {extension!r} has a superuser's rights and would find "
+        f"{', '.join(planted[:3])}; name a schema of its own for the extension in pillar, or create and "
+        "update it by hand"
+    )
+
+
+def _is_anothers(what: str, owner: str, heir: str) -> str:
+    return (
+        f"{what} belongs to {owner!r}, which pillar does not name and the admin does not act for, and cannot "
+        f"be given to {heir!r}; have a superuser change its owner, or put the admin into {owner!r}"
     )
 
 
@@ -525,21 +549,53 @@ class _Inside:
 
     def refusals(self) -> Iterator[str]:
         """Functions of others that would run as the admin, and what cannot move or get another owner."""
-        for trigger in self.now.event_triggers:
-            yield would_fire(trigger)
-        for change in self._extensions():
-            if change.kind == "move extension" and self._cannot_move(change.object):
-                yield _stays(self.wanted.key, change.object, *change.detail)
+        yield from map(would_fire, self.now.event_triggers)
+        yield from self._extensions_that_cannot_be()
+        for what, owner, heir in self._owners_that_change():
+            if self._is_beyond_the_admin(owner):
+                yield _is_anothers(what, owner, heir)
         moves = {(one.path[0], new) for one, new in self.new_owners.items() if one.path[1:]}
         for schema, new in sorted(moves):
             if self._is_closed(schema):
                 yield _keeps_out(schema, self.now.schemas[schema].owner, new)
+        yield from self._stuck_objects()
+
+    def _extensions_that_cannot_be(self) -> Iterator[str]:
+        for change in self._extensions():
+            if change.kind == "move extension" and self._cannot_move(change.object):
+                yield _stays(
+                    self.wanted.key, change.object, *change.detail, change.detail[1] in self.now.schemas
+                )
+            elif planted := self._planted(change):
+                yield _finds(_extension(change), planted)
+
+    def _stuck_objects(self) -> Iterator[str]:
         for one in sorted(self.stuck):
             if one.owner in self.roles and not (self._is_mighty(one.owner) or self._goes_to_an_heir(one)):
                 yield (
                     f"{one.kind} {one.path[-1]} belongs to {one.owner!r}, who may not create there, and "
                     f"cannot be given to {self.stuck[one]!r}; {kinds.KINDS[one.kind].remedy}"
                 )
+
+    def _owners_that_change(self) -> Iterator[tuple[str, str, str]]:
+        """Of the database and its schemas."""
+        if self.now.owner != self.wanted.owner:
+            yield "the database", self.now.owner, self.wanted.owner
+        yield from ((f"schema {name}", *owners) for name, owners in self.schema_moves.items())
+
+    def _planted(self, change: Change) -> list[str]:
+        """What the script of an extension would find that others made, and the admin cannot move it aside."""
+        name = _extension(change)
+        if not self._cannot_move(name):
+            return []
+        schema = self.now.extensions[name].schema if name in self.now.extensions else change.object.schema
+        trusted = {self.server.admin, *self.server.superusers}
+        return sorted(
+            f"{_spelled_out(one)} of {one.owner}"
+            for one in self.now.objects or ()
+            if one.kind in ("routine", "operator") and one.path[0] == (schema or "public")
+            if one.owner not in trusted
+        )
 
     def _goes_to_an_heir(self, one: Object) -> bool:
         """Whether REASSIGN OWNED gives it to who may own it, when its owner is dropped."""
@@ -681,13 +737,14 @@ class _Inside:
     def _not_falling(self, grants: set[Grant]) -> set[Grant]:
         """Without those that go in the cascade when their grantor loses the right to pass them on.
 
-        A grantor who can act as the owner never loses it in PostgreSQL's eyes, so that nothing cascades.
+        A grantor who can act as the owner never loses it in PostgreSQL's eyes, so that nothing cascades. Nor
+        does a grantor that granted the right to itself.
         """
         losers = {(one.kind, one.path, one.privilege, one.grantee) for one in grants if one.grantable}
         return {
             one
             for one in grants
-            if one.grantor in self._creators(one.path)
+            if one.grantor in {one.grantee, *self._creators(one.path)}
             or (one.kind, one.path, one.privilege, one.grantor) not in losers
         }
 

@@ -654,16 +654,29 @@ def test_an_extension_that_only_a_superuser_can_move_is_refused_in_its_database_
     every_hosted.settle(**asked)
 
 
+def test_who_moves_an_extension_is_told_to_make_its_schema_where_there_is_none(hosted):
+    hosted.settle(**with_citext(["citext"]))
+    shop = {"owner": "shop", "extensions": {"citext": {"schema": "new"}}, "schemas": {"new": {}}}
+    asked = {"databases": {"shop": shop, "wiki": "shop"}, "users": ["shop"]}
+    failure = hosted.attempt(**asked).failures["database 'shop'"]
+    assert "have a superuser run CREATE SCHEMA new and ALTER EXTENSION citext SET SCHEMA new there" in failure
+    hosted.query("create schema new authorization doadmin; alter extension citext set schema new", **AT_SHOP)
+    hosted.settle(**asked)
+
+
 @EVERY
 def test_an_extension_is_refused_where_its_script_would_find_functions_of_others(every_hosted):
     every_hosted.converge(**with_citext([]))
     every_hosted.query("create function f() returns int language sql as 'select 1'", user="shop", **AT_SHOP)
-    failures = every_hosted.attempt(**with_citext(["citext"])).failures
-    assert failures == {
-        "database 'shop'": "the script of extension 'citext' has a superuser's rights and would find "
-        "public.f() of shop; name a schema of its own for the extension in pillar, or create and update it "
-        "by hand"
-    }
+    forecast, outcome = (
+        of(**with_citext(["citext"])) for of in (every_hosted.forecast, every_hosted.attempt)
+    )
+    why = (
+        "the script of extension 'citext' has a superuser's rights and would find public.f() of shop; name a "
+        "schema of its own for the extension in pillar, or create and update it by hand"
+    )
+    assert outcome.failures == forecast.failures == {"database 'shop'": why}
+    assert outcome.changes == forecast.changes == []
     assert where_citext_is(every_hosted) == []
     every_hosted.settle(**with_citext({"citext": {"schema": "ext"}}))
     assert where_citext_is(every_hosted) == [("ext",)]
@@ -678,6 +691,24 @@ def test_an_owner_that_may_no_longer_create_may_again_before_it_gets_objects(eve
     assert lines.index("grant CREATE, USAGE on schema public to shop") < lines.index(
         "table public.annas owner: ann → shop"
     )
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("what", "told"), [("database shop", "the database"), ("schema news", "schema news")]
+)
+def test_what_belongs_to_an_undeclared_role_is_refused_where_pillar_names_its_owner(every_hosted, what, told):
+    converged(every_hosted)
+    every_hosted.query("create role ghost; grant connect on database shop to public", **AT_SHOP)
+    every_hosted.query(f"alter {what} owner to ghost", **AT_SHOP)
+    every_hosted.query("alter database wiki connection limit 7")
+    forecast, outcome = every_hosted.forecast(**SHOP), every_hosted.attempt(**SHOP)
+    assert outcome.failures == forecast.failures
+    (failure,) = outcome.failures.values()
+    assert f"{told} belongs to 'ghost', which pillar does not name and the admin does not act for" in failure
+    assert text.tree(outcome.changes) == {"databases": {"wiki": ["connection limit -1"]}}
+    every_hosted.query("grant ghost to doadmin")
+    every_hosted.settle(**SHOP)
 
 
 @EVERY
