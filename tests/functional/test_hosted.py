@@ -330,6 +330,25 @@ def test_a_role_that_may_pass_on_rights_is_dropped(every_hosted):
     assert every_hosted.query("select 1 from pg_roles where rolname = 'olga'") == []
 
 
+@EVERY
+def test_a_role_is_dropped_where_others_may_pass_on_what_it_has(every_hosted):
+    """The admin is in all of them, and PostgreSQL would revoke in the name of one that granted nothing."""
+    access = {"a": "owner", "z": "owner"}
+    users = {"a": {}, "olga": {}, "shop": {}, "z": {}}
+    every_hosted.settle(databases={"shop": {"owner": "shop", "access": access}}, users=users)
+    for statement in (
+        "create schema elsewhere; create table elsewhere.t (id int); create sequence elsewhere.s",
+        "create function elsewhere.f(int, out int) language sql as 'select 1'",
+        "create type elsewhere.mood as enum ('a')",
+        *(f"grant {what} to a, z with grant option" for what in PASSED_ON[1:]),
+        *(f"grant {what} to olga" for what in PASSED_ON[1:]),
+    ):
+        every_hosted.query(statement, user="shop", **AT_SHOP)
+    users["olga"] = {"state": "absent"}
+    every_hosted.settle(databases={"shop": {"owner": "shop", "access": access}}, users=users)
+    assert every_hosted.query("select 1 from pg_roles where rolname = 'olga'") == []
+
+
 PASSED_ON = (
     "all on database shop",
     "all on schema elsewhere",
