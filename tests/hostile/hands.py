@@ -115,7 +115,6 @@ class Place(NamedTuple):
     database: str
     schemas: tuple[str, ...]
     roles: tuple[str, ...]
-    owners: tuple[str, ...]  # of them, who makes objects and grants rights
 
 
 class Hands:
@@ -148,8 +147,7 @@ class Hands:
             "n": f"n{self.made}",
             "m": f"m{self.made}",
             "d": place.database,
-            **{name: self.random.choice(place.roles) for name in "rqt"},
-            "o": self.random.choice(place.owners),
+            **{name: self.random.choice(place.roles) for name in "rqto"},
             **names,
         }
         filling = {name: Identifier(value) for name, value in filling.items()}
@@ -162,7 +160,7 @@ class Hands:
 
     def _objects(self, place, cursor):
         """By somebody who may, or, where it may not, was given the right by hand."""
-        actor = self.random.choice([*place.owners, place.admin])
+        actor = self.random.choice([*place.roles, place.admin])
         schema = self.random.choice(place.schemas)
         if actor != place.admin and self.random.random() < 0.5:
             grant = self._filled(place, ["grant create, usage on schema {s} to {r}"], s=schema, r=actor)
@@ -170,7 +168,7 @@ class Hands:
         return actor, self._filled(place, self._one_of({**IN_A_SCHEMA, **BESIDE_SCHEMAS}), s=schema)
 
     def _simple_objects(self, place, cursor):
-        actor = self.random.choice([*place.owners, place.admin])
+        actor = self.random.choice([*place.roles, place.admin])
         return actor, self._filled(place, self._one_of(IN_A_SCHEMA))
 
     def _admin_objects(self, place, cursor):
@@ -186,7 +184,7 @@ class Hands:
         return place.admin, self._on_things(place, cursor, "alter {kind} {name} owner to {o}")
 
     def _rights(self, place, cursor):
-        actor = self.random.choice([*place.owners, *[place.admin] * len(place.owners)])
+        actor = self.random.choice([*place.roles, *[place.admin] * len(place.roles)])
         verb = self.random.choice(
             ["grant {p} on {kind} {name} to {r}"] * 2
             + ["grant {p} on {kind} {name} to {r} with grant option"] * 2

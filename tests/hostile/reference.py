@@ -35,6 +35,7 @@ class Pillar:
         self.databases = {
             name: one for name, one in tree["databases"].items() if one.get("state", "present") == "present"
         }
+        self.extras = defaultdict(set)  # the roles that a role is in against its author's will
         self.above = defaultdict(set)  # the roles that a role is directly in
         for name, one in self.roles.items():
             self.above[name] |= set(one.get("groups", ()))
@@ -42,6 +43,9 @@ class Pillar:
             for role, level, schema in self.access(name):
                 if level == "owner":
                     self.above[role] |= {self.owner(name, schema)} - {role}
+
+    def names(self, role: str) -> bool:
+        return role in self.roles or role in self.heirs
 
     def access(self, database: str) -> list[tuple]:
         """(role, level, schema or None), wherever it stands."""
@@ -103,10 +107,14 @@ class Pillar:
                     found[role].add("USAGE")
         return found
 
+    def extensions(self, database: str) -> dict[str, str | None]:
+        """The schema of each, where pillar names it."""
+        entries = self._entry(database, "extensions")
+        entries = entries if isinstance(entries, dict) else dict.fromkeys(entries)
+        return {name: one.get("schema") if isinstance(one, dict) else None for name, one in entries.items()}
+
     def extension_schemas(self, database: str) -> set[str]:
-        extensions = self._entry(database, "extensions")
-        entries = extensions.values() if isinstance(extensions, dict) else [None for _ in extensions]
-        return {(one.get("schema") if isinstance(one, dict) else None) or "public" for one in entries}
+        return {schema or "public" for schema in self.extensions(database).values()}
 
 
 def closure(role: str, above: dict[str, set[str]]) -> set[str]:
@@ -120,12 +128,31 @@ def closure(role: str, above: dict[str, set[str]]) -> set[str]:
     return found
 
 
+# For whom an admin that is no superuser acts
+
+
+def acting(pillar: Pillar, there: Snapshot) -> set[str]:
+    """The roles that the admin is in without the help of declared roles, whose memberships change."""
+    if not there.admin:
+        return set(there.roles)
+    above = defaultdict(set)
+    for join in there.memberships:
+        if join.set and (join.inherit or there.version < 160000) and not pillar.names(join.member):
+            above[join.member].add(join.role)
+    return closure(there.admin, above) | {"pg_database_owner"}
+
+
+def is_beyond(pillar: Pillar, there: Snapshot, owner: str) -> bool:
+    """Whether the admin cannot act for an owner, and pillar does not let it join."""
+    return not pillar.names(owner) and owner not in acting(pillar, there)
+
+
 # What a converged server has to affirm
 
 
 def acts_for(pillar: Pillar, after: Snapshot, inherited: bool = True) -> dict[str, set[str]]:
     """The roles that each role has the rights of; or, not ``inherited``, that it is in."""
-    above = {name: set(pillar.above[name]) for name in pillar.roles}
+    above = {name: pillar.above[name] | pillar.extras[name] for name in pillar.roles}
     for join in after.memberships:
         if join.member not in pillar.roles and (join.inherit or not inherited):
             above.setdefault(join.member, set()).add(join.role)
@@ -151,7 +178,7 @@ def effective(pillar: Pillar, after: Snapshot, roles, version: int) -> set[tuple
 def _holders(pillar, after, thing, words) -> tuple[dict, dict]:
     """Who has which privileges, and who may pass on which."""
     plain, passing = defaultdict(set), defaultdict(set)
-    governed = pillar.governs(after.database, thing)
+    governed = _has_a_say(pillar, after, thing)
     for right in _through_columns(after, thing):
         if not governed or _is_left(pillar, thing, right.grantee):
             plain[right.grantee].add(right.privilege)
@@ -165,6 +192,11 @@ def _holders(pillar, after, thing, words) -> tuple[dict, dict]:
             plain[thing.owner] |= words
     passing[thing.owner] |= words  # PostgreSQL never takes this from an owner
     return _within(plain, words), _within(passing, words)
+
+
+def _has_a_say(pillar: Pillar, there: Snapshot, thing: Thing) -> bool:
+    """Nobody but its owner can grant and revoke rights on a thing."""
+    return pillar.governs(there.database, thing) and not is_beyond(pillar, there, thing.owner)
 
 
 def _within(some: dict, words: set) -> dict:
@@ -210,10 +242,17 @@ def owner(pillar: Pillar, before: Snapshot, thing: Thing) -> str:
         return wanted if declared else _owner_of_public(pillar, before, thing.owner)
     if thing.foreign:
         return was
+    # docs/design.rst: it does not join a reader because of a large object, which every reader can make
+    if thing.kind == "large object" and not _admin_has(pillar, before, thing.owner):
+        return was
     if was in _writers(pillar, before.database, thing.kind):
         return was
     goes = trespasses(pillar, before, thing) or thing.owner == _old_owner(pillar, before, thing.schema)
     return wanted if goes else was
+
+
+def _admin_has(pillar: Pillar, before: Snapshot, owner: str) -> bool:
+    return owner in {before.owner, *pillar.heirs, *acting(pillar, before)}
 
 
 def _has_place(pillar: Pillar, before: Snapshot, thing: Thing) -> bool:
@@ -235,15 +274,6 @@ def _writers(pillar: Pillar, database: str, kind: str) -> set[str]:
         return set()
     given = {role for role, level, _ in pillar.access(database) if level != "read"} | pillar.owners(database)
     return given.union(*(pillar.members(role) for role in given))
-
-
-def stuck(pillar: Pillar, before: Snapshot) -> list[Thing]:
-    """What keeps a database from converging: PostgreSQL gives it to nobody else."""
-    if before.database not in pillar.databases:
-        return []
-    return [
-        one for one in before.things.values() if one.kind in NOBODY_ELSES and trespasses(pillar, before, one)
-    ]
 
 
 def _owner_of_public(pillar: Pillar, before: Snapshot, was: str) -> str:
@@ -269,7 +299,7 @@ def kept(pillar: Pillar, before: Snapshot) -> set[tuple]:
     """The rights that are none of pillar's business and have to be there afterwards."""
     found = set()
     for thing in before.things.values():
-        governed = pillar.governs(before.database, thing)
+        governed = _has_a_say(pillar, before, thing)
         for right in _lasting(thing, {*pillar.heirs, *(pillar.roles if governed else ())}):
             if right.grantee not in pillar.heirs and (not governed or _is_left(pillar, thing, right.grantee)):
                 found.add((*thing.key, right.grantee, right.privilege, right.grantable))

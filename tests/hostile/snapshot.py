@@ -57,9 +57,11 @@ class Snapshot(NamedTuple):
     roles: dict[str, dict]
     defaults: frozenset[tuple]  # (creator, schema, kind, grantee, privilege, grantable)
     settings: frozenset[tuple]
+    extensions: dict[str, str]  # the schema of each
     database: str
     version: int
     superuser: str
+    admin: str = ""  # who administers the server, where that is not the superuser
 
     def schema_owner(self, name: str) -> str | None:
         found = (one.owner for one in self.things.values() if one.kind == "schema" and one.name == name)
@@ -166,6 +168,10 @@ ROLES = """
         select rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication,
                rolbypassrls, rolconnlimit, rolvaliduntil from pg_roles) r"""
 
+EXTENSIONS = (
+    "select extname::text, n.nspname::text from pg_extension join pg_namespace n on n.oid = extnamespace"
+)
+
 DEFAULTS = """
     select pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text,
            case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end, a.privilege_type,
@@ -191,6 +197,7 @@ def take(cursor) -> Snapshot:
         roles=dict(_ask(cursor, ROLES)),
         defaults=frozenset(_ask(cursor, DEFAULTS)),
         settings=frozenset(_ask(cursor, SETTINGS)),
+        extensions=dict(_ask(cursor, EXTENSIONS)),
         database=cursor.connection.info.dbname,
         version=cursor.connection.server_version,
         superuser=cursor.connection.info.user,

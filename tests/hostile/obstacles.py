@@ -1,0 +1,130 @@
+"""What keeps a role or a database from becoming as declared, worked out without pgpillar.
+
+The failure has to name it, and everything else has to converge. Then a person removes it by ``remedy``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from psycopg2.sql import SQL, Composed, Identifier
+
+from tests.hostile import reference
+from tests.hostile.reference import NOBODY_ELSES, Pillar
+from tests.hostile.snapshot import Snapshot
+
+
+class Obstacle(NamedTuple):
+    where: str  # by what name the failure is listed
+    words: tuple[str, ...]  # what it has to name
+    database: str  # where the remedy is run, by the superuser
+    remedy: Composed
+
+
+def found(pillar: Pillar, before: dict[str, Snapshot]) -> list[Obstacle]:
+    every = [one for snapshot in before.values() for one in _in_database(pillar, snapshot)]
+    return every + [*_memberships(pillar, before["postgres"])]
+
+
+def _in_database(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    if before.database in pillar.databases:
+        yield from _nobody_elses(pillar, before)
+        if before.admin:
+            yield from _misplaced_extensions(pillar, before)
+            yield from _watched_extensions(pillar, before)
+            yield from _anothers(pillar, before)
+
+
+def _nobody_elses(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    """PostgreSQL gives it to no other role."""
+    for one in before.things.values():
+        if one.kind in NOBODY_ELSES and reference.trespasses(pillar, before, one):
+            remedy = SQL("drop extension {} cascade").format(Identifier(one.name))
+            yield _of_database(before, remedy, one.kind, one.name, one.owner)
+
+
+def _misplaced_extensions(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    """Its objects belong to the superuser, who alone can move it."""
+    for name, schema in pillar.extensions(before.database).items():
+        if schema and before.extensions.get(name, schema) != schema:
+            remedy = SQL(
+                "create schema if not exists {schema} authorization {admin};"
+                " alter extension {extension} set schema {schema}"
+            ).format(**_identifiers(extension=name, schema=schema, admin=before.admin))
+            yield _of_database(before, remedy, name, before.extensions[name], schema)
+
+
+def _identifiers(**names: str) -> dict[str, Identifier]:
+    return {key: Identifier(name) for key, name in names.items()}
+
+
+def _watched_extensions(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    """Its script runs as a superuser, and would find by name what others made there."""
+    trusted = {before.admin, before.superuser}
+    for name, wanted in pillar.extensions(before.database).items():
+        schema = wanted or "public"
+        made = {
+            one.owner for one in before.things.values() if (one.kind, one.schema) in _found_by_name(schema)
+        }
+        if name not in before.extensions and made - trusted:
+            remedy = SQL("create extension {} schema {}").format(Identifier(name), Identifier(schema))
+            yield _of_database(before, remedy, name, "would find")
+
+
+def _found_by_name(schema: str) -> list[tuple[str, str]]:
+    return [("routine", schema), ("operator", schema)]
+
+
+def _anothers(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    """Only a role that the admin acts for gives away what it owns."""
+    declared = pillar.named_schemas(before.database)
+    for one in before.things.values():
+        here = one.name == before.database if one.kind == "database" else one.name in declared
+        if one.kind in ("database", "schema") and here and reference.is_beyond(pillar, before, one.owner):
+            # Who makes a role is in it without either, and GRANT changes neither by itself
+            options = " with inherit true, set true" if before.version >= 160000 else ""
+            remedy = SQL("grant {} to {}" + options).format(Identifier(one.owner), Identifier(before.admin))
+            yield _of_database(before, remedy, one.kind, one.owner)
+
+
+def _of_database(before: Snapshot, remedy: Composed, *words: str) -> Obstacle:
+    return Obstacle(f"database {before.database!r}", words, before.database, remedy)
+
+
+def _memberships(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    """From PostgreSQL 16 on, only who has the rights of the grantor can revoke a membership."""
+    for (role, member), givers in stuck_memberships(pillar, before).items():
+        for giver in givers:
+            remedy = SQL("revoke {} from {} granted by {} cascade").format(
+                *map(Identifier, (role, member, giver))
+            )
+            yield Obstacle(f"role {member!r}", (role, giver), before.database, remedy)
+
+
+def stuck_memberships(pillar: Pillar, before: Snapshot) -> dict[tuple[str, str], set[str]]:
+    """By role and member, who granted what the admin cannot revoke."""
+    if not before.admin or before.version < 160000:
+        return {}
+    givers, leaving = defaultdict(set), set()
+    for join in before.memberships:
+        givers[join.role, join.member].add(join.grantor)
+        declared = join.role in pillar.above[join.member]
+        if join.member in pillar.roles and (join.admin or not declared):
+            leaving.add((join.role, join.member))
+    mighty, stuck = reference.acting(pillar, before) | {*pillar.heirs}, {}
+    while True:
+        beyond = {
+            (role, member): {
+                giver
+                for giver in givers[role, member]
+                if giver not in mighty and (role, giver) not in leaving
+            }
+            for role, member in leaving
+        }
+        more = {pair: some for pair, some in beyond.items() if some}
+        if not more:
+            return stuck
+        stuck |= more
+        leaving -= set(more)
