@@ -245,7 +245,9 @@ def owner(pillar: Pillar, before: Snapshot, thing: Thing) -> str:
     # docs/design.rst: it does not join a reader because of a large object, which every reader can make
     if thing.kind == "large object" and not _admin_has(pillar, before, thing.owner):
         return was
-    if was in _writers(pillar, before.database, thing.kind):
+    # What the old owner of a database leaves goes to the new one, as of every other kind, and not to its heir
+    leaves = thing.owner in pillar.heirs and thing.owner == before.owner
+    if was in _writers(pillar, before.database, thing.kind) and not leaves:
         return was
     goes = trespasses(pillar, before, thing) or thing.owner == _old_owner(pillar, before, thing.schema)
     return wanted if goes else was
