@@ -415,12 +415,23 @@ def _keeps_out(schema: str, owner: str, heir: str) -> str:
     )
 
 
+def _with_its_groups(role: str, joins: frozenset[Membership]) -> set[str]:
+    """A role and all that it is in, at any depth."""
+    found, todo = set(), [role]
+    while todo:
+        member = todo.pop()
+        found.add(member)
+        todo += [join.role for join in joins if join.member == member and join.role not in found]
+    return found
+
+
 class _Inside:
     """The comparison of one database with what is wanted of it."""
 
     def __init__(self, now: Database, wanted: Database, cluster: Cluster, server: Server | None):
         self.now, self.wanted, self.server = now, wanted, server
         self.managed, self.heirs, self.roles = cluster.managed, cluster.heirs, cluster.roles
+        self.joins = cluster.memberships
         self.schema_moves = dict(self._schema_moves())
         version = server.version if server else 0
         moves = dict(self._new_owners())
@@ -556,7 +567,7 @@ class _Inside:
                 yield _is_anothers(what, owner, heir)
         moves = {(one.path[0], new) for one, new in self.new_owners.items() if one.path[1:]}
         for schema, new in sorted(moves):
-            if self._is_closed(schema):
+            if self._is_closed(schema, new):
                 yield _keeps_out(schema, self.now.schemas[schema].owner, new)
         yield from self._stuck_objects()
 
@@ -601,12 +612,13 @@ class _Inside:
         """Whether REASSIGN OWNED gives it to who may own it, when its owner is dropped."""
         return self.heirs.get(one.owner) in self._possible_owners(one)
 
-    def _is_closed(self, schema: str) -> bool:
-        """Whether none of pillar's roles may create in a schema, and the admin cannot change that."""
+    def _is_closed(self, schema: str, heir: str) -> bool:
+        """Whether an heir may not create in a schema, which it has to, and the admin cannot let it."""
         creators = {
             one.grantee for one in self.now.grants if (*one.path, one.privilege) == (schema, "CREATE")
         }
-        return ("schema", (schema,)) in self._beyond_the_admin and creators.isdisjoint(self.managed)
+        heir_as = {PUBLIC, *_with_its_groups(heir, self.joins)}
+        return ("schema", (schema,)) in self._beyond_the_admin and creators.isdisjoint(heir_as)
 
     def _move(self, schema: Schema) -> tuple[str | None, str | None]:
         if schema.owner is None:

@@ -35,6 +35,7 @@ def _in_database(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
             yield from _misplaced_extensions(pillar, before)
             yield from _watched_extensions(pillar, before)
             yield from _anothers(pillar, before)
+            yield from _closed_schemas(pillar, before)
 
 
 def _nobody_elses(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
@@ -87,6 +88,23 @@ def _anothers(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
             options = " with inherit true, set true" if before.version >= 160000 else ""
             remedy = SQL("grant {} to {}" + options).format(Identifier(one.owner), Identifier(before.admin))
             yield _of_database(before, remedy, one.kind, one.owner)
+
+
+def _closed_schemas(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    """Who is to own something in a schema has to be allowed to create there, by the owner of the schema."""
+    for one in before.things.values():
+        host = before.schema_owner(one.schema) if one.schema else None
+        if one.kind in ("schema", "column") or not host or not reference.is_beyond(pillar, before, host):
+            continue
+        heir = reference.owner(pillar, before, one)
+        if heir != one.owner and not _creators(before, one.schema) & reference.closure(heir, pillar.above):
+            remedy = SQL("alter schema {} owner to {}").format(*map(Identifier, (one.schema, before.admin)))
+            yield _of_database(before, remedy, one.schema, host, heir)
+
+
+def _creators(before: Snapshot, schema: str) -> set[str]:
+    rights = next(one.rights for one in before.things.values() if (one.kind, one.name) == ("schema", schema))
+    return {right.grantee for right in rights if right.privilege == "CREATE"}
 
 
 def _of_database(before: Snapshot, remedy: Composed, *words: str) -> Obstacle:

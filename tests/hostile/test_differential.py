@@ -217,10 +217,11 @@ def compare_database(cluster, pillar, name, before, admins, failed):
 
 
 def owners_in_a_refused_database(pillar, before, after):
-    """Nothing is changed there but by the farewell of a role."""
+    """Nothing is changed there but by the farewell of a role. Other databases are judged by themselves."""
     for thing in before.things.values():
         now = after.things[thing.key].owner
-        if now not in {thing.owner, pillar.heirs.get(thing.owner)}:
+        is_here = thing.kind != "database" or thing.name == before.database
+        if is_here and now not in {thing.owner, pillar.heirs.get(thing.owner)}:
             yield f"{thing.told} of {thing.owner} is now {now}'s"
 
 
