@@ -539,10 +539,13 @@ class _Inside:
                 yield one, owner
 
     def _can_take(self, one: Object) -> bool:
-        """Who may connect may make large objects, for whom an admin that is no superuser need not act."""
+        """Who may connect may make large objects. An admin that is no superuser joins nobody because of them.
+
+        Nor does it matter that it is in the owner already: it may be so because of this very run.
+        """
         if one.kind != "large object" or self.server is None or self.server.superuser:
             return True
-        return one.owner in {self.now.owner, *self.heirs, *self.server.acts_for}
+        return one.owner in {self.now.owner, *self.heirs}
 
     def _rightful(self, one: Object, owner_of_schema: str | None) -> str | None:
         """Who is to own something: of pillar's roles, only one that may create in its schema."""

@@ -121,23 +121,30 @@ _RIGHTS = """(
         a.is_grantable, pg_get_userbyid(a.grantor))), '[]')
     from aclexplode({acl}) a)"""
 
+# What belongs to an extension but not to who runs scripts of extensions was added to it by its owner
 _FOREIGN = """exists (
     select from pg_depend d where d.classid = '{catalog}'::regclass and d.objid = o.oid
-    and (d.deptype = 'e' or (d.deptype = 'i' and '{kind}' = 'routine')))
+    and (d.deptype = 'e' and exists (
+            select from pg_roles r where r.oid = {owner} and (r.rolsuper or r.rolname = 'doadmin'))
+        or (d.deptype = 'i' and '{kind}' = 'routine')))
     or '{kind}' = 'routine' and exists (select from pg_event_trigger where evtfoid = o.oid)"""
 
 _FOLLOWS = """(
     select min(d.refobjid) from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = o.oid
     and d.deptype in ('a', 'i') and d.refclassid = 'pg_class'::regclass)::bigint"""
 
-_COLUMNS = f"""
+_COLUMNS = (
+    f"""
     select 'column', c.oid::bigint, o.attnum::int, n.nspname::text, c.relname || '.' || o.attname,
            pg_get_userbyid(c.relowner)::text, {_FOREIGN.replace("o.oid", "c.oid")},
            null::bigint, {_RIGHTS.format(acl="o.attacl")}
     from pg_attribute o join pg_class c on c.oid = o.attrelid join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f') and o.attnum > 0 and not o.attisdropped
     and n.nspname {{here}}
-""".replace("{catalog}", "pg_class").replace("{kind}", "column")
+""".replace("{catalog}", "pg_class")
+    .replace("{kind}", "column")
+    .replace("{owner}", "c.relowner")
+)
 
 _HERE = "!~ '^pg_' and n.nspname <> 'information_schema'"
 
@@ -149,7 +156,7 @@ def _things(kind: str, of: _Kind) -> str:
     return f"""
         select '{kind}', o.oid::bigint, 0, {"n.nspname::text" if of.schema else "null::text"},
                ({of.name})::text, pg_get_userbyid({of.owner})::text,
-               {_FOREIGN.format(catalog=of.catalog, kind=kind)},
+               {_FOREIGN.format(catalog=of.catalog, kind=kind, owner=of.owner)},
                {_FOLLOWS if kind == "sequence" else "null::bigint"},
                {_RIGHTS.format(acl=rights) if acl else "null::json"}
         from {of.catalog} o {join} where {of.where} {"and n.nspname " + _HERE if of.schema else ""}"""
