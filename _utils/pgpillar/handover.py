@@ -58,6 +58,38 @@ _ENTRUSTED = SQL("""
           and pg_get_userbyid(subowner) = any (%(roles)s) and not %(is_declared)s
     order by 1, 2""").format(code=SQL(_CODE))
 
+# To give these away, an admin that is no superuser needs an heir who may create in their schema: by a grant,
+# since the memberships that it has now may end in this run
+_PLACED = (
+    "pg_proc",
+    "pg_operator",
+    "pg_opclass",
+    "pg_opfamily",
+    "pg_collation",
+    "pg_conversion",
+    "pg_statistic_ext",
+    "pg_ts_config",
+    "pg_ts_dict",
+)
+_WITHOUT_A_PLACE = """
+    select r.rolname, i.type || ' ' || i.identity
+    from pg_catalog.pg_shdepend s
+    join pg_catalog.pg_roles r on r.oid = s.refobjid
+    join pg_catalog.pg_database d on d.oid = s.dbid and d.datname = current_database(),
+         pg_identify_object(s.classid, s.objid, s.objsubid) i
+    join pg_catalog.pg_namespace n on quote_ident(n.nspname) = i.schema
+    where s.refclassid = 'pg_catalog.pg_authid'::regclass and s.deptype = 'o'
+          and s.classid = any (%(catalogs)s::regclass[]) and n.nspname <> all (%(declared)s)
+          and n.nspowner <> r.oid and r.rolname = any (%(roles)s)
+          and not exists (
+              select from unnest(%(roles)s, %(heirs)s) as given (role, heir),
+                   aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+              where given.role = r.rolname and a.privilege_type = 'CREATE' and (
+                  a.grantee = 0 or given.heir = case pg_get_userbyid(a.grantee)
+                      when 'pg_database_owner' then pg_get_userbyid(d.datdba)
+                      else pg_get_userbyid(a.grantee) end))
+    order by 1, 2"""
+
 _TEMPORARY = SQL("""
     select i.type, i.identity
     from ({code}) code join pg_catalog.pg_namespace n on n.oid = code.schema,
@@ -74,6 +106,7 @@ _GIVEN = SQL("""
     code=SQL(_CODE)
 )
 
+_SCHEMAS = "select nspname from pg_catalog.pg_namespace where pg_get_userbyid(nspowner) = %s order by 1"
 # What REASSIGN OWNED leaves to DROP OWNED is of use to the role alone: its default privileges and mappings
 _STILL_OWNED = """
     select pg_describe_object(s.classid, s.objid, s.objsubid)
@@ -88,8 +121,22 @@ def entrusted(cursor, roles: Iterable[str], declared: Iterable[str] | None) -> d
     """By role, what of its things in no declared schema would run with the rights of an heir."""
     arguments = {"roles": list(roles), "declared": list(declared or ()), "is_declared": declared is not None}
     cursor.execute(_ENTRUSTED, arguments)
+    return _by_role(cursor)
+
+
+def without_a_place(
+    cursor, heirs: Iterable[tuple[str, str]], declared: Iterable[str] | None
+) -> dict[str, str]:
+    """By role, things in undeclared schemas where its heir and its groups may not create."""
+    roles, names = zip(*heirs, strict=True)
+    arguments = {"roles": list(roles), "heirs": list(names), "declared": list(declared or ())}
+    cursor.execute(_WITHOUT_A_PLACE, {**arguments, "catalogs": [f"pg_catalog.{name}" for name in _PLACED]})
+    return _by_role(cursor)
+
+
+def _by_role(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
     found = defaultdict(list)
-    for role, what in cursor:
+    for role, what in rows:
         found[role].append(what)
     return {role: listed(things) for role, things in found.items()}
 
@@ -107,6 +154,11 @@ def hand_over(cursor, role: Role, superuser: bool) -> None:
     if superuser:
         for statement in _without_temporary(cursor, role.name):
             cursor.execute(statement)
+    else:
+        for schema in _all(
+            cursor, _SCHEMAS, [role.name]
+        ):  # what is in them can be given to who may create there
+            cursor.execute(sql.own_schema(schema, role.reassign_to))
     cursor.execute(sql.reassign(role.name, role.reassign_to))
     if given := _all(cursor, _GIVEN):
         raise ClusterError(

@@ -17,8 +17,8 @@ import psycopg2
 
 from pgpillar import catalog, handover, scram
 from pgpillar.connect import ClusterError, Gateway, explained
-from pgpillar.model import ABSENT, BOOTSTRAP_LOGIN, PRESENT, Cluster, Database, Role
-from pgpillar.plan import Change, outside_of
+from pgpillar.model import ABSENT, BOOTSTRAP_LOGIN, PRESENT, Cluster, Database, Role, Server
+from pgpillar.plan import Change, outside_of, with_its_groups
 
 READERS = 4
 LOGINS = 8
@@ -77,7 +77,7 @@ def with_entrusted(gateway: Gateway, current: Cluster, wanted: Cluster) -> Clust
     """With what roles that leave own and no heir is given, since it would run with the heir's rights."""
     kept_by = defaultdict(list, {role: [*some] for role, some in current.server.kept_by.items()})
     for name, roles in sorted(_places_of_leavers(current, wanted).items()):
-        for role, (kind, what) in _entrusted(gateway, wanted, name, roles).items():
+        for role, kind, what in _not_for_heirs(gateway, current.server, wanted, name, roles):
             kept_by[role].append((kind, name, what))
     return replace(current, server=replace(current.server, kept_by=kept_by))
 
@@ -95,16 +95,22 @@ def _places_of_leavers(current: Cluster, wanted: Cluster) -> dict[str, list[str]
     return found
 
 
-def _entrusted(gateway: Gateway, wanted: Cluster, name: str, roles: list[str]) -> dict[str, tuple[str, str]]:
+def _not_for_heirs(
+    gateway: Gateway, server: Server, wanted: Cluster, name: str, roles: list[str]
+) -> list[tuple[str, str, str]]:
+    """What of one database they cannot be given: role, kind of reason, and what it is."""
     database = wanted.databases.get(name)
     declared = None if database is None or database.state != PRESENT else database.schemas
     try:
         with closing(gateway.open_to_read(name)) as connection, connection.cursor() as cursor:
-            found = handover.entrusted(cursor, roles, declared)
-            return {role: ("entrusted", things) for role, things in found.items()}
+            entrusted = handover.entrusted(cursor, roles, declared)
+            heirs = [(role, one) for role in roles for one in with_its_groups(wanted.heirs[role], wanted)]
+            stuck = {} if server.superuser else handover.without_a_place(cursor, heirs, declared)
     except (ClusterError, psycopg2.Error, UnicodeError) as error:
         why = explained(error) if isinstance(error, psycopg2.Error) else str(error)
-        return dict.fromkeys(roles, ("unread", why))
+        return [(role, "unread", why) for role in roles]
+    found = {"entrusted": entrusted, "without a place": stuck}
+    return [(role, kind, things) for kind, some in found.items() for role, things in some.items()]
 
 
 def _readable(current: Cluster, wanted: Cluster) -> list[Database]:

@@ -415,13 +415,15 @@ def _keeps_out(schema: str, owner: str, heir: str) -> str:
     )
 
 
-def _with_its_groups(role: str, joins: frozenset[Membership]) -> set[str]:
+def with_its_groups(role: str, cluster: Cluster) -> set[str]:
     """A role and all that it is in, at any depth."""
     found, todo = set(), [role]
     while todo:
         member = todo.pop()
         found.add(member)
-        todo += [join.role for join in joins if join.member == member and join.role not in found]
+        todo += [
+            join.role for join in cluster.memberships if join.member == member and join.role not in found
+        ]
     return found
 
 
@@ -431,7 +433,7 @@ class _Inside:
     def __init__(self, now: Database, wanted: Database, cluster: Cluster, server: Server | None):
         self.now, self.wanted, self.server = now, wanted, server
         self.managed, self.heirs, self.roles = cluster.managed, cluster.heirs, cluster.roles
-        self.joins = cluster.memberships
+        self.cluster = cluster
         self.schema_moves = dict(self._schema_moves())
         version = server.version if server else 0
         moves = dict(self._new_owners())
@@ -620,7 +622,7 @@ class _Inside:
         creators = {
             one.grantee for one in self.now.grants if (*one.path, one.privilege) == (schema, "CREATE")
         }
-        heir_as = {PUBLIC, *_with_its_groups(heir, self.joins)}
+        heir_as = {PUBLIC, *with_its_groups(heir, self.cluster)}
         return ("schema", (schema,)) in self._beyond_the_admin and creators.isdisjoint(heir_as)
 
     def _move(self, schema: Schema) -> tuple[str | None, str | None]:
@@ -955,6 +957,8 @@ _KEEPERS = {
     "cannot revoke them; {what!r} can by REVOKE, or a superuser by DROP OWNED BY there",
     "entrusted": "in database {place} role {name} owns {what}, which would run with the rights of {heir}; "
     "review it, then drop it there or give it to another role by ALTER … OWNER TO",
+    "without a place": "in database {place} role {name} owns {what}, in schemas where {heir} may not "
+    "create; let {heir} create there, or give it to another role by ALTER … OWNER TO",
     "unread": "what role {name} owns in database {place} cannot be read: {what}",
     "superuser": "role {name} is a superuser, and only a superuser can drop it",
 }

@@ -331,7 +331,11 @@ def _create_schema(change: Change, version: int):
 
 
 def _own_schema(change: Change, version: int):
-    yield SQL("ALTER SCHEMA {} OWNER TO {}").format(Identifier(change.object), Identifier(change.detail[1]))
+    yield own_schema(change.object, change.detail[1])
+
+
+def own_schema(schema: str, owner: str) -> Composable:
+    return SQL("ALTER SCHEMA {} OWNER TO {}").format(Identifier(schema), Identifier(owner))
 
 
 def _create_extension(change: Change, version: int):

@@ -742,3 +742,52 @@ def test_objects_in_a_schema_of_an_undeclared_role_cannot_be_given_to_who_may_no
     assert "schema public belongs to 'ghost'" in outcome.failures["database 'shop'"]
     every_hosted.query("grant ghost to doadmin")
     every_hosted.settle(**SHOP)
+
+
+LEAVES = {
+    "databases": {"shop": "shop"},
+    "users": {"olga": {"state": "absent", "reassign_to": "zoe"}, "shop": {}, "zoe": {"groups": ["makers"]}},
+    "groups": {"makers": {}},
+}
+IN_THE_ATTIC = (
+    "create function attic.f() returns int language sql as 'select 1'",
+    "create collation attic.c (locale = 'C')",
+    "create table attic.t (id int)",
+)
+
+
+@pytest.fixture
+def attic(every_hosted):
+    """A schema that pillar does not name, where a role that leaves has made things."""
+    staying = {
+        "databases": {"shop": {"owner": "shop", "access": {"olga": "read"}}},
+        "users": {**LEAVES["users"], "olga": {}},
+    }
+    every_hosted.settle(**{**LEAVES, **staying})
+    every_hosted.query("create schema attic authorization shop", **AT_SHOP)
+    every_hosted.query("grant all on schema attic to olga", **AT_SHOP)
+    for statement in IN_THE_ATTIC:
+        every_hosted.query(statement, user="olga", **AT_SHOP)
+    return every_hosted
+
+
+@EVERY
+def test_what_an_heir_may_not_own_there_keeps_a_role_that_leaves(attic):
+    """PostgreSQL asks whether the heir may create in the schema, but for tables."""
+    foretold = attic.forecast(**LEAVES).failures
+    outcome = attic.attempt(**LEAVES)
+    assert outcome.failures == foretold
+    said = "in database 'shop' role 'olga' owns collation attic.c, function attic.f(), in schemas where 'zoe'"
+    assert foretold["role 'olga'"].startswith(said)
+    attic.query("grant create on schema attic to makers", **AT_SHOP)
+    attic.settle(**LEAVES)
+    assert attic.query("select 1 from pg_roles where rolname = 'olga'") == []
+
+
+@EVERY
+def test_what_is_in_a_schema_of_a_role_that_leaves_goes_to_its_heir_with_the_schema(attic):
+    attic.query("alter schema attic owner to olga", **AT_SHOP)
+    attic.settle(**LEAVES)
+    owners = "select pg_get_userbyid(proowner), pg_get_userbyid(nspowner) from pg_proc join pg_namespace n"
+    owners += " on n.oid = pronamespace where nspname = 'attic'"
+    assert attic.query(owners, **AT_SHOP) == [("zoe", "zoe")]

@@ -25,6 +25,7 @@ class Obstacle(NamedTuple):
 
 def found(pillar: Pillar, before: dict[str, Snapshot]) -> list[Obstacle]:
     every = [one for snapshot in before.values() for one in _in_database(pillar, snapshot)]
+    every += [one for snapshot in before.values() if snapshot.admin for one in _unplaced(pillar, snapshot)]
     return every + [*_memberships(pillar, before["postgres"])]
 
 
@@ -105,6 +106,24 @@ def _closed_schemas(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
 def _creators(before: Snapshot, schema: str) -> set[str]:
     rights = next(one.rights for one in before.things.values() if (one.kind, one.name) == ("schema", schema))
     return {right.grantee for right in rights if right.privilege == "CREATE"}
+
+
+PLACED = {
+    *("routine", "operator", "operator class", "operator family", "collation", "conversion"),
+    *("statistics", "configuration", "dictionary"),
+}
+
+
+def _unplaced(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    """Who gets the things of a role that leaves has to be allowed to create in their schemas."""
+    declared = pillar.named_schemas(before.database) if before.database in pillar.databases else set()
+    for one in before.things.values():
+        heir, host = pillar.heirs.get(one.owner), before.schema_owner(one.schema) if one.schema else None
+        if one.kind not in PLACED or not heir or one.schema in declared or host in {None, one.owner}:
+            continue
+        if not {host, *_creators(before, one.schema)} & reference.closure(heir, pillar.above):
+            remedy = SQL("grant create on schema {} to {}").format(*map(Identifier, (one.schema, heir)))
+            yield Obstacle(f"role {one.owner!r}", (before.database, heir), before.database, remedy)
 
 
 def _of_database(before: Snapshot, remedy: Composed, *words: str) -> Obstacle:

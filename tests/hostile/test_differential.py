@@ -135,7 +135,10 @@ def hindered(cluster, tree, before, hindering):
     assert set(failures) == {one.where for one in hindering}, (failures, hindering)
     for one in hindering:
         assert all(word in failures[one.where] for word in one.words), (one, failures)
-    compare(cluster, reluctant(reference.Pillar(tree), before["postgres"]), before, set(failures))
+    pillar = reluctant(reference.Pillar(tree), before["postgres"])
+    # A role that could not leave has lost what lies in declared schemas, which the reference does not know
+    if failures.keys().isdisjoint(f"role {name!r}" for name in pillar.heirs):
+        compare(cluster, pillar, before, set(failures))
     again = cluster.attempt(**tree)
     assert (again.changes, again.failures.keys()) == ([], failures.keys())
     for one in hindering:
