@@ -384,6 +384,14 @@ def _stays(database: str, extension: str, now: str, wanted: str, is_there: bool)
     )
 
 
+def _granted_by_others(rights: Rights) -> str:
+    what = f"{rights.kind} {'.'.join(rights.paths[0])}" if rights.paths[0] else "the database"
+    return (
+        f"{rights.grantor!r} granted {', '.join(rights.privileges)} on {what} to {rights.grantee!r}, and the "
+        f"admin cannot revoke it; have {rights.grantor!r} do so, or put the admin into {rights.grantor!r}"
+    )
+
+
 def _extension(change: Change) -> str:
     return getattr(change.object, "name", change.object)
 
@@ -441,13 +449,15 @@ class _Inside:
         self.stuck = {one: new for one, new in moves.items() if one not in self.new_owners}
 
     def changes(self) -> list[Change]:
-        grants = [*self._grants()]
+        grants, extensions = [*self._grants()], [*self._extensions()]
         first = self._first_of(grants)
+        # Last, since routines are named with the types of their arguments, which move with their extension
+        moves = [one for one in extensions if one.kind == "move extension"]
         return [
             *self._database(),
             *self._schemas(),
             *first,
-            *self._extensions(),
+            *(one for one in extensions if one not in moves),
             *(
                 Change("own object", one, self.new_owners[one])
                 for one in sorted(self.new_owners)
@@ -456,6 +466,7 @@ class _Inside:
             *(one for one in grants if one not in first),
             *self._default_grants(),
             *self._role_settings(),
+            *moves,
             *self._birth(),
         ]
 
@@ -574,7 +585,15 @@ class _Inside:
         for schema, new in sorted(moves):
             if self._is_closed(schema, new):
                 yield _keeps_out(schema, self.now.schemas[schema].owner, new)
+        yield from self._grants_of_others()
         yield from self._stuck_objects()
+
+    def _grants_of_others(self) -> Iterator[str]:
+        """Only the grantor can revoke a grant, and a superuser."""
+        if self.server and not self.server.superuser:
+            revoked = [change.object for change in self._grants() if change.kind == "revoke"]
+            others = (one for one in revoked if one.grantor != BY_OWNER)
+            yield from (_granted_by_others(one) for one in others if self._is_beyond_the_admin(one.grantor))
 
     def _extensions_that_cannot_be(self) -> Iterator[str]:
         for change in self._extensions():

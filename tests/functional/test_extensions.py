@@ -208,3 +208,19 @@ def test_an_extension_that_went_after_the_plan_is_said_by_name(cluster):
     ):
         extension.statements(cursor, wanted, session.server_version, True)
     assert str(error.value).startswith("the server has no version 1.0 of extension 'no_such' any more")
+
+
+def test_what_uses_the_types_of_an_extension_that_moves_is_named_as_it_is_now(cluster):
+    """A routine is found by the types of its arguments, so that these move after it."""
+
+    def with_citext_in(schema, **access):
+        shop = {"owner": "shop", "schemas": {"tools": {}, "other": {}}, "access": access}
+        extensions = {"citext": {"schema": schema}}
+        return {"databases": {"shop": {**shop, "extensions": extensions}}, "users": ["shop", "ann"]}
+
+    cluster.converge(**with_citext_in("tools"))
+    cluster.query(
+        "create function f(tools.citext) returns int language sql as 'select 1'", user="shop", **AT_SHOP
+    )
+    lines = cluster.settle(**with_citext_in("other", ann="read"))["databases"]["shop"]
+    assert "grant EXECUTE on routine f(tools.citext) in schema public to ann" in lines

@@ -791,3 +791,24 @@ def test_what_is_in_a_schema_of_a_role_that_leaves_goes_to_its_heir_with_the_sch
     owners = "select pg_get_userbyid(proowner), pg_get_userbyid(nspowner) from pg_proc join pg_namespace n"
     owners += " on n.oid = pronamespace where nspname = 'attic'"
     assert attic.query(owners, **AT_SHOP) == [("zoe", "zoe")]
+
+
+@EVERY
+def test_what_an_undeclared_role_granted_is_said_to_be_beyond_it(every_hosted):
+    """It passed on what the owner let it pass on. Others could only take the role's own right away."""
+    pillar = {"databases": {"shop": "shop", "wiki": "shop"}, "users": ["ann", "shop"]}
+    every_hosted.settle(**pillar)
+    every_hosted.query("create role outsider")
+    passed_on = "grant usage on schema public to outsider with grant option"
+    every_hosted.query(passed_on, user="shop", **AT_SHOP)
+    every_hosted.query("set role outsider; grant usage on schema public to ann", **AT_SHOP)
+    every_hosted.query("alter database wiki connection limit 7")
+    foretold = every_hosted.forecast(**pillar).failures
+    assert every_hosted.attempt(**pillar).failures == foretold
+    assert foretold == {
+        "database 'shop'": "'outsider' granted USAGE on schema public to 'ann', and the admin cannot revoke it; "
+        "have 'outsider' do so, or put the admin into 'outsider'"
+    }
+    assert every_hosted.query("select datconnlimit from pg_database where datname = 'wiki'") == [(-1,)]
+    every_hosted.query("set role outsider; revoke usage on schema public from ann", **AT_SHOP)
+    every_hosted.settle(**pillar)

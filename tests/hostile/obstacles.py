@@ -13,7 +13,7 @@ from psycopg2.sql import SQL, Composed, Identifier
 
 from tests.hostile import reference
 from tests.hostile.reference import NOBODY_ELSES, Pillar
-from tests.hostile.snapshot import Snapshot
+from tests.hostile.snapshot import Right, Snapshot, Thing
 
 
 class Obstacle(NamedTuple):
@@ -37,6 +37,7 @@ def _in_database(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
             yield from _watched_extensions(pillar, before)
             yield from _anothers(pillar, before)
             yield from _closed_schemas(pillar, before)
+            yield from _granted_by_others(pillar, before)
 
 
 def _nobody_elses(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
@@ -108,6 +109,33 @@ def _creators(before: Snapshot, schema: str) -> set[str]:
     return {right.grantee for right in rights if right.privilege == "CREATE"}
 
 
+def _granted_by_others(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    """Only the grantor can revoke a grant, and a superuser."""
+    for one in before.things.values():
+        here = one.kind != "database" or one.name == before.database
+        if (
+            not here
+            or not pillar.governs(before.database, one)
+            or reference.is_beyond(pillar, before, one.owner)
+        ):
+            continue
+        for right in one.rights or ():
+            harmless = one.kind == "routine" and right.grantee == "public"
+            ours = right.grantee in {"public", *pillar.roles} and not harmless
+            if ours and right.grantor != one.owner and reference.is_beyond(pillar, before, right.grantor):
+                remedy = SQL("set role {}; revoke {} on {} {} from {}; reset role")
+                yield _of_database(
+                    before, remedy.format(*_revocation(one, right)), right.grantor, right.grantee
+                )
+
+
+def _revocation(one: Thing, right: Right) -> list[Composed]:
+    name = Identifier(one.name) if one.kind in ("database", "schema") else Identifier(one.schema, one.name)
+    words = SQL(right.privilege), SQL(one.kind), SQL(one.name) if one.kind == "routine" else name
+    grantee = SQL("public") if right.grantee == "public" else Identifier(right.grantee)
+    return [Identifier(right.grantor), *words, grantee]
+
+
 PLACED = {
     *("routine", "operator", "operator class", "operator family", "collation", "conversion"),
     *("statistics", "configuration", "dictionary"),
@@ -116,7 +144,7 @@ PLACED = {
 
 def _unplaced(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
     """Who gets the things of a role that leaves has to be allowed to create in their schemas."""
-    declared = pillar.named_schemas(before.database) if before.database in pillar.databases else set()
+    declared = pillar.schemas(before.database) if before.database in pillar.databases else set()
     for one in before.things.values():
         heir, host = pillar.heirs.get(one.owner), before.schema_owner(one.schema) if one.schema else None
         if one.kind not in PLACED or not heir or one.schema in declared or host in {None, one.owner}:

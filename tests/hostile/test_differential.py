@@ -109,10 +109,11 @@ def make_stranger(cluster, name):
 
 def look(cluster) -> dict[str, snapshot.Snapshot]:
     """Every database by name."""
-    admin = cluster.admin["user"] if is_hosted(cluster) else ""
-    return {
-        name: snapshot.of_database(cluster.server, name)._replace(admin=admin) for name in databases(cluster)
-    }
+    return {name: seen(cluster, snapshot.of_database(cluster.server, name)) for name in databases(cluster)}
+
+
+def seen(cluster, there):
+    return there._replace(admin=cluster.admin["user"] if is_hosted(cluster) else "")
 
 
 def is_hosted(cluster) -> bool:
@@ -205,9 +206,8 @@ def compare_database(cluster, pillar, name, before, admins, failed):
 
     with snapshot.session(cluster.server, name) as cursor:
         if name in pillar.databases:
-            make_new_objects(cursor, pillar, name)
-        after = snapshot.take(cursor)
-        after = after._replace(admin=cluster.admin["user"] if is_hosted(cluster) else "")
+            make_new_objects(cursor, pillar, name, beyond(cluster, pillar, cursor))
+        after = seen(cluster, snapshot.take(cursor))
         has, should = both(cursor, pillar, after, admins)
     wrong = {one for one in has ^ should if len(one) == 3 or not is_refused(one[:3])}
     found = [*differences(after, wrong, has), *roles_amiss(pillar, after)]
@@ -237,9 +237,16 @@ NEW = (
 )
 
 
-def make_new_objects(cursor, pillar, database):
+def beyond(cluster, pillar, cursor):
+    """The schemas of those that an admin that is no superuser cannot act for: it lets nobody create there."""
+    there = seen(cluster, snapshot.take(cursor)) if is_hosted(cluster) else None
+    schemas = [one for one in there.things.values() if one.kind == "schema"] if there else []
+    return {one.name for one in schemas if reference.is_beyond(pillar, there, one.owner)}
+
+
+def make_new_objects(cursor, pillar, database, closed):
     """What every creator makes next, in the transaction that is looked at and never kept."""
-    for schema in sorted(pillar.schemas(database)):
+    for schema in sorted(pillar.schemas(database) - closed):
         cursor.execute("select from pg_namespace where nspname = %s", [schema])
         for number, creator in enumerate(
             sorted(pillar.creators(database, schema)) if cursor.rowcount else ()
