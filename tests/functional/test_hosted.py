@@ -805,10 +805,10 @@ def test_what_an_undeclared_role_granted_is_said_to_be_beyond_it(every_hosted):
     every_hosted.query("alter database wiki connection limit 7")
     foretold = every_hosted.forecast(**pillar).failures
     assert every_hosted.attempt(**pillar).failures == foretold
-    assert foretold == {
-        "database 'shop'": "'outsider' granted USAGE on schema public to 'ann', and the admin cannot revoke it; "
-        "have 'outsider' do so, or put the admin into 'outsider'"
-    }
+    said = (
+        "'outsider' granted USAGE on schema public to 'ann', and the admin cannot revoke it; have 'outsider'"
+    )
+    assert foretold == {"database 'shop'": f"{said} do so, or put the admin into 'outsider'"}
     assert every_hosted.query("select datconnlimit from pg_database where datname = 'wiki'") == [(-1,)]
     every_hosted.query("set role outsider; revoke usage on schema public from ann", **AT_SHOP)
     every_hosted.settle(**pillar)
