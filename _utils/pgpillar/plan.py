@@ -606,7 +606,7 @@ class _Inside:
 
     def _stuck_objects(self) -> Iterator[str]:
         for one in sorted(self.stuck):
-            if one.owner in self.roles and not (self._is_mighty(one.owner) or self._goes_to_an_heir(one)):
+            if one.owner in self.roles and not self._may_keep(one):
                 yield (
                     f"{one.kind} {one.path[-1]} belongs to {one.owner!r}, who may not create there, and "
                     f"cannot be given to {self.stuck[one]!r}; {kinds.KINDS[one.kind].remedy}"
@@ -631,6 +631,10 @@ class _Inside:
             if one.kind in ("routine", "operator") and one.path[0] == (schema or "public")
             if one.owner not in trusted
         )
+
+    def _may_keep(self, one: Object) -> bool:
+        may_create = one.owner in self._possible_owners(one)
+        return may_create or self._is_mighty(one.owner) or self._goes_to_an_heir(one)
 
     def _goes_to_an_heir(self, one: Object) -> bool:
         """Whether REASSIGN OWNED gives it to who may own it, when its owner is dropped."""

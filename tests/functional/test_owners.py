@@ -283,6 +283,14 @@ def test_what_nobody_else_can_own_keeps_its_database_alone_from_converging(clust
     ]
 
 
+def test_an_old_owner_that_may_still_create_there_keeps_its_extension(cluster):
+    cluster.converge(databases={"shop": "shop"}, users=["shop", "boss"])
+    cluster.query("create extension hstore", user="shop", **AT_SHOP)
+    cluster.settle(databases={"shop": {"owner": "boss", "access": {"shop": "owner"}}}, users=["shop", "boss"])
+    of_shop = "select extowner::regrole::text from pg_extension where extname = 'hstore'"
+    assert cluster.query(of_shop, **AT_SHOP) == [("shop",)]
+
+
 def test_the_remedy_for_an_extension_helps(cluster):
     cluster.converge(**shop_of("shop"))
     cluster.query("create extension citext", user="shop", **AT_SHOP)
