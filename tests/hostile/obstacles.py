@@ -25,6 +25,7 @@ class Obstacle(NamedTuple):
 
 def found(pillar: Pillar, before: dict[str, Snapshot]) -> list[Obstacle]:
     every = [one for snapshot in before.values() for one in _in_database(pillar, snapshot)]
+    every += [one for snapshot in before.values() for one in _acting_things(pillar, snapshot)]
     every += [one for snapshot in before.values() if snapshot.admin for one in _unplaced(pillar, snapshot)]
     return every + [*_memberships(pillar, before["postgres"])]
 
@@ -134,6 +135,18 @@ def _revocation(one: Thing, right: Right) -> list[Composed]:
     words = SQL(right.privilege), SQL(one.kind), SQL(one.name) if one.kind == "routine" else name
     grantee = SQL("public") if right.grantee == "public" else Identifier(right.grantee)
     return [Identifier(right.grantor), *words, grantee]
+
+
+def _acting_things(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    """A view reads with its owner's rights. In a schema that pillar does not name nobody gets one unseen."""
+    declared = pillar.schemas(before.database) if before.database in pillar.databases else set()
+    for one in before.things.values():
+        heir = pillar.heirs.get(one.owner)
+        if heir and one.kind == "table" and one.oid in before.views and one.schema not in declared:
+            remedy = SQL("alter table {} owner to {}").format(
+                Identifier(one.schema, one.name), Identifier(heir)
+            )
+            yield Obstacle(f"role {one.owner!r}", (before.database, one.name, heir), before.database, remedy)
 
 
 PLACED = {

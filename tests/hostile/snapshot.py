@@ -58,6 +58,7 @@ class Snapshot(NamedTuple):
     defaults: frozenset[tuple]  # (creator, schema, kind, grantee, privilege, grantable)
     settings: frozenset[tuple]
     extensions: dict[str, str]  # the schema of each
+    views: frozenset[int]  # by oid, materialized ones too
     database: str
     version: int
     superuser: str
@@ -179,6 +180,8 @@ EXTENSIONS = (
     "select extname::text, n.nspname::text from pg_extension join pg_namespace n on n.oid = extnamespace"
 )
 
+VIEWS = "select oid::bigint from pg_class where relkind in ('v', 'm')"
+
 DEFAULTS = """
     select pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text,
            case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end, a.privilege_type,
@@ -205,6 +208,7 @@ def take(cursor) -> Snapshot:
         defaults=frozenset(_ask(cursor, DEFAULTS)),
         settings=frozenset(_ask(cursor, SETTINGS)),
         extensions=dict(_ask(cursor, EXTENSIONS)),
+        views=frozenset(oid for (oid,) in _ask(cursor, VIEWS)),
         database=cursor.connection.info.dbname,
         version=cursor.connection.server_version,
         superuser=cursor.connection.info.user,
