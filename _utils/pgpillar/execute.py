@@ -80,7 +80,7 @@ class Forecast(NamedTuple):
 
 def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Forecast:
     """What ``converge`` would do now. Nothing is written."""
-    task = _possible(observe.read(gateway, wanted), fetch)
+    task = _possible(gateway, observe.read(gateway, wanted), fetch)
     changes = task.healing + plan(task.current, task.wanted)
     version = task.current.server.version
     statements = [statement for change in changes for statement in sql.texts(change, version)]
@@ -98,11 +98,13 @@ class _Task(NamedTuple):
     scripts: dict[str, str]
 
 
-def _possible(sight: observe.Sight, fetch: Fetch) -> _Task:
+def _possible(gateway: Gateway, sight: observe.Sight, fetch: Fetch) -> _Task:
     """Without what cannot become as wanted, each with all that stands in its way."""
     found = refusals.possible(sight.current, _without_passwords(sight.wanted, sight.unproven))
     scripts, missed = _scripts(found, fetch)
     found = found.without(missed)
+    # In a database that stays as it is, an heir gets things that the plan does not name
+    found = found._replace(current=observe.with_entrusted(gateway, found.current, found.wanted))
     failures = _by_place(
         ("database", {name: [why] for name, why in sight.unseen.items()}),
         ("database", found.databases),
@@ -152,13 +154,13 @@ def _scripts(found: refusals.Possible, fetch: Fetch) -> tuple[dict[str, str], di
 
 def converge(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Outcome:
     """Make the cluster as it is wanted, and say what that took. To look needs no lock."""
-    task = _possible(observe.read(gateway, wanted), fetch)
+    task = _possible(gateway, observe.read(gateway, wanted), fetch)
     if not task.failures and not plan(task.current, task.wanted):
         return Outcome([], {})
     with run_lock.held(gateway) as lock, closing(gateway.open()) as connection:
         sight = observe.read_on(connection, gateway, wanted)
         connection.set_session(isolation_level="READ COMMITTED", readonly="DEFAULT", autocommit=True)
-        task = _possible(sight, fetch)
+        task = _possible(gateway, sight, fetch)
         unseen = {name: wanted.databases[name] for name in sight.unseen}
         changes = plan(task.current, task.wanted)
         return _Run(connection, lock, gateway, task, unseen).run(changes + task.healing)

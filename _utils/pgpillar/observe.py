@@ -66,7 +66,7 @@ def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
         for name in sorted(unseen)
         for change in outside_of(current.databases[name], wanted.databases[name])
     ]
-    current = with_entrusted(gateway, replace(current, name=wanted.name, databases=seen), wanted)
+    current = replace(current, name=wanted.name, databases=seen)
     roles, unproven = proven(gateway, current, wanted)
     current = replace(current, roles={**current.roles, **roles})
     rest = {name: database for name, database in wanted.databases.items() if name not in unseen}

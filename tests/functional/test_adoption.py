@@ -822,3 +822,19 @@ def test_a_role_with_rights_in_a_quarantined_database_is_refused(staff):
 def test_what_went_may_come_back(staff):
     staff.settle(**BOTH, users=GONE)
     assert staff.settle(**BOTH, users=["shop", "ann"])["roles"] == {"ann": ["create user", "set password"]}
+
+
+def test_a_role_that_leaves_stays_where_its_database_stays_as_it_is(cluster):
+    """What it owns there would go to its heir by REASSIGN OWNED, without a word of the plan."""
+    users = {"shop": {}, "olga": {}}
+    cluster.settle(databases={"shop": "shop"}, users=users)
+    cluster.query("create view v as select 1 as one; alter view v owner to olga", dbname="shop")
+    leaves = {
+        "databases": {"shop": {"owner": "shop", "extensions": ["nope"]}},
+        "users": {**users, "olga": {"state": "absent", "reassign_to": "shop"}},
+    }
+    foretold = cluster.forecast(**leaves).failures
+    assert cluster.attempt(**leaves).failures == foretold
+    assert "owns view public.v, which would run with the rights of 'shop'" in foretold["role 'olga'"]
+    leaves["databases"] = {"shop": "shop"}
+    cluster.settle(**leaves)

@@ -25,8 +25,11 @@ class Obstacle(NamedTuple):
 
 def found(pillar: Pillar, before: dict[str, Snapshot]) -> list[Obstacle]:
     every = [one for snapshot in before.values() for one in _in_database(pillar, snapshot)]
-    every += [one for snapshot in before.values() for one in _acting_things(pillar, snapshot)]
-    every += [one for snapshot in before.values() if snapshot.admin for one in _unplaced(pillar, snapshot)]
+    refused = {one.database for one in every}
+    for name, snapshot in before.items():
+        managed = pillar.schemas(name) if name in pillar.databases and name not in refused else set()
+        every += _acting_things(pillar, snapshot, managed)
+        every += _unplaced(pillar, snapshot, managed) if snapshot.admin else []
     return every + [*_memberships(pillar, before["postgres"])]
 
 
@@ -137,12 +140,11 @@ def _revocation(one: Thing, right: Right) -> list[Composed]:
     return [Identifier(right.grantor), *words, grantee]
 
 
-def _acting_things(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
-    """A view reads with its owner's rights. In a schema that pillar does not name nobody gets one unseen."""
-    declared = pillar.schemas(before.database) if before.database in pillar.databases else set()
+def _acting_things(pillar: Pillar, before: Snapshot, managed: set[str]) -> Iterator[Obstacle]:
+    """A view reads with its owner's rights. Nobody gets one where the plan does not name what changes."""
     for one in before.things.values():
         heir = pillar.heirs.get(one.owner)
-        if heir and one.kind == "table" and one.oid in before.views and one.schema not in declared:
+        if heir and one.kind == "table" and one.oid in before.views and one.schema not in managed:
             remedy = SQL("alter table {} owner to {}").format(
                 Identifier(one.schema, one.name), Identifier(heir)
             )
@@ -155,12 +157,11 @@ PLACED = {
 }
 
 
-def _unplaced(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+def _unplaced(pillar: Pillar, before: Snapshot, managed: set[str]) -> Iterator[Obstacle]:
     """Who gets the things of a role that leaves has to be allowed to create in their schemas."""
-    declared = pillar.schemas(before.database) if before.database in pillar.databases else set()
     for one in before.things.values():
         heir, host = pillar.heirs.get(one.owner), before.schema_owner(one.schema) if one.schema else None
-        if one.kind not in PLACED or not heir or one.schema in declared or host in {None, one.owner}:
+        if one.kind not in PLACED or not heir or one.schema in managed or host in {None, one.owner}:
             continue
         if not {host, *_creators(before, one.schema)} & reference.closure(heir, pillar.above):
             remedy = SQL("grant create on schema {} to {}").format(*map(Identifier, (one.schema, heir)))

@@ -130,7 +130,7 @@ def hindered(cluster, tree, before, hindering):
     print("== converge, hindered", tree)
     print(*hindering, sep="\n")
     forecast, outcome = cluster.forecast(**tree), cluster.attempt(**tree)
-    assert forecast.failures == outcome.failures
+    assert forecast.failures == outcome.failures, (forecast.failures, outcome.failures)
     compare_changes(text.tree(forecast.changes), text.tree(outcome.changes))
     failures = outcome.failures
     assert set(failures) == {one.where for one in hindering}, (failures, hindering)
