@@ -68,6 +68,15 @@ def _plain_settings(wanted: Cluster) -> set[str]:
 # The owner's own grants are the plain case; another grantor is named
 _GRANTOR = "case when a.grantor = {owner} then '' else pg_get_userbyid(a.grantor) end"
 
+# For whom the admin acts without the help of pillar's roles, whose memberships change in the run
+_REACHED = """with recursive reached as (
+            select oid from pg_catalog.pg_roles where rolname = current_user
+            union
+            select a.roleid from pg_catalog.pg_auth_members a
+            join reached on reached.oid = a.member join pg_catalog.pg_roles m on m.oid = a.member
+            where {acts} and coalesce(m.rolname <> all (%(roles)s::text[]), true)
+        )"""
+
 _ROLES = {
     "server": """
         select current_setting('server_version_num')::int as version, current_user as admin,
@@ -96,15 +105,8 @@ _ROLES = {
         group by 1, 2
         having %(roles)s::text[] is null or m.rolname = any (%(roles)s) or m.rolname = current_user
             or bool_or(pg_get_userbyid(a.grantor) = any (%(roles)s))""",
-    # Through others than pillar's roles, whose memberships the run makes as pillar has them
     "acts_for": """
-        with recursive reached as (
-            select oid from pg_catalog.pg_roles where rolname = current_user
-            union
-            select a.roleid from pg_catalog.pg_auth_members a
-            join reached on reached.oid = a.member join pg_catalog.pg_roles m on m.oid = a.member
-            where {acts} and coalesce(m.rolname <> all (%(roles)s::text[]), true)
-        )
+        {reached}
         select r.rolname as role from pg_catalog.pg_roles r join reached using (oid)""",
     "role_settings": """
         select '' as database, r.rolname as role, {stored} as settings
@@ -123,6 +125,7 @@ _ROLES = {
     # What DROP OWNED cannot reach. pg_shdepend has no row for the owner of a thing that belongs to a role of
     # initdb's, such as the schema public, which from PostgreSQL 15 on belongs to pg_database_owner.
     "kept_by": """
+        {reached}
         select r.rolname as role, k.kind, coalesce(d.datname, current_database()) as place,
                case k.kind when 'not ours' then coalesce(owner.name, pg_get_userbyid(10))
                    else '' end as whose
@@ -132,7 +135,7 @@ _ROLES = {
             when s.classid = 'pg_catalog.pg_database'::regclass then s.objid else s.dbid end
         left join lateral (
             select pg_get_userbyid(o.refobjid) as name,
-                   pg_has_role(o.refobjid, 'member')
+                   o.refobjid in (select oid from reached)
                        or pg_get_userbyid(o.refobjid) = any (%(roles)s) as is_ours
             from pg_catalog.pg_shdepend o
             where (o.dbid, o.classid, o.objid, o.deptype) = (s.dbid, s.classid, s.objid, 'o')
@@ -387,7 +390,7 @@ class _Pieces(dict):
         super().__init__(
             _PIECES,
             options=options,
-            acts=acts,
+            reached=_REACHED.format(acts=acts),
             is_public=is_public,
             owned_types=owned_types,
             is_unknown=is_unknown,

@@ -662,7 +662,7 @@ class _Run:
             with self._entered(database) as connection, self._transaction(connection) as cursor:
                 if role.reassign_to:
                     handover.hand_over(cursor, role, self.current.server.superuser)
-                self._take_back_as_owner(cursor, role.name)
+                handover.take_back(cursor, role.name)
                 handover.insist_on_nothing_owned(cursor, role.name)
                 cursor.execute(sql.drop_owned(role.name))
 
@@ -675,15 +675,6 @@ class _Run:
         if why := impossible_farewells(current, self.wanted).get(f"role {role.name!r}"):
             raise _Failed(why)
         return [database for database, _ in places(role, current, self.wanted)]
-
-    def _take_back_as_owner(self, cursor, role: str) -> None:
-        """DROP OWNED by an admin that is no superuser revokes in the name of any role that may grant."""
-        if not self.current.server.superuser:
-            cursor.execute(_SHARED, [role])
-            for owner, what in cursor.fetchall():
-                revoke = SQL("REVOKE ALL ON {} FROM {} CASCADE").format(SQL(what), Identifier(role))
-                for statement in sql.acting_as(owner, revoke):
-                    cursor.execute(statement)
 
     def _insist_that_nothing_fires(self, connection, database: str) -> None:
         for trigger in catalog.event_triggers(connection):
@@ -922,29 +913,6 @@ _MAY_NOT_CREATE = """
     select 'database', '{}', pg_get_userbyid(d.datdba), heir
     from wanted join pg_catalog.pg_database d on d.datname = current_database()
     where schema = '' and not has_database_privilege(heir, d.oid, 'create') order by 1, 2, 4"""
-
-# What the owner gave to a role, as GRANT names it, of things that others may grant as well
-_SHARED = """
-    select distinct pg_get_userbyid(t.owner), t.what
-    from (
-        select datdba as owner, datacl as acl, null::aclitem[] as more,
-               'DATABASE ' || quote_ident(datname) as what
-        from pg_catalog.pg_database
-        union all
-        select nspowner, nspacl, null, 'SCHEMA ' || quote_ident(nspname) from pg_catalog.pg_namespace
-        union all select typowner, typacl, null, 'TYPE ' || oid::regtype from pg_catalog.pg_type
-        union all select proowner, proacl, null, 'ROUTINE ' || oid::regprocedure from pg_catalog.pg_proc
-        union all
-        select relowner, relacl, null,
-               case relkind when 'S' then 'SEQUENCE ' else 'TABLE ' end || oid::regclass
-        from pg_catalog.pg_class
-        union all
-        select relowner, attacl, relacl, 'TABLE ' || attrelid::regclass
-        from pg_catalog.pg_attribute join pg_catalog.pg_class c on c.oid = attrelid
-    ) t, aclexplode(t.acl) a
-    where exists (select from aclexplode(t.acl || t.more) g where g.is_grantable and g.grantee <> t.owner)
-          and a.grantor = t.owner and pg_get_userbyid(a.grantee) = %s
-          and a.grantee <> t.owner and pg_has_role(t.owner, 'member')"""
 
 _OF_A_ROLE = ("set role setting here", "reset role setting here")
 _BEFORE_CONNECTING = (

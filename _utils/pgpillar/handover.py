@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from psycopg2.sql import SQL, Composable
+from psycopg2.sql import SQL, Composable, Identifier
 
 from pgpillar import sql
 from pgpillar.connect import ClusterError
@@ -117,6 +117,37 @@ _STILL_OWNED = """
     order by 1"""
 
 
+# What an owner gave to a role, of things that others may grant as well, named as in GRANT. Before that comes
+# what the role granted to itself, as long as it may still revoke it: one by one, since PostgreSQL looks for
+# somebody who may grant all that a statement names, and that may be the owner.
+_TAKEN_BACK = """
+    select distinct pg_get_userbyid(a.grantor), t.what, a.grantor = t.owner,
+           case when a.grantor = t.owner then 'ALL' else a.privilege_type || t.columns end
+    from (
+        select datdba as owner, datacl as acl, null::aclitem[] as more, '' as columns,
+               'DATABASE ' || quote_ident(datname) as what
+        from pg_catalog.pg_database
+        union all
+        select nspowner, nspacl, null, '', 'SCHEMA ' || quote_ident(nspname) from pg_catalog.pg_namespace
+        union all select typowner, typacl, null, '', 'TYPE ' || oid::regtype from pg_catalog.pg_type
+        union all select proowner, proacl, null, '', 'ROUTINE ' || oid::regprocedure from pg_catalog.pg_proc
+        union all
+        select relowner, relacl, null, '',
+               case relkind when 'S' then 'SEQUENCE ' else 'TABLE ' end || oid::regclass
+        from pg_catalog.pg_class
+        union all
+        select relowner, attacl, relacl, ' (' || quote_ident(attname) || ')', 'TABLE ' || attrelid::regclass
+        from pg_catalog.pg_attribute join pg_catalog.pg_class c on c.oid = attrelid
+    ) t, aclexplode(t.acl) a
+    where pg_get_userbyid(a.grantee) = %s and a.grantee <> t.owner and (
+        a.grantor = a.grantee
+        or a.grantor = t.owner and pg_has_role(t.owner, 'member')
+           and not current_setting('is_superuser')::bool
+           and exists (
+               select from aclexplode(t.acl || t.more) g where g.is_grantable and g.grantee <> t.owner))
+    order by 3, 1, 2, 4"""
+
+
 def entrusted(cursor, roles: Iterable[str], declared: Iterable[str] | None) -> dict[str, str]:
     """By role, what of its things in no declared schema would run with the rights of an heir."""
     arguments = {"roles": list(roles), "declared": list(declared or ()), "is_declared": declared is not None}
@@ -167,6 +198,17 @@ def hand_over(cursor, role: Role, superuser: bool) -> None:
         )
 
 
+def take_back(cursor, role: str) -> None:
+    """What DROP OWNED leaves to a role: what the role granted to itself.
+
+    A hosted admin revokes in the name of any role that may grant, which may have granted nothing.
+    """
+    for grantor, what, _, privileges in _all_rows(cursor, _TAKEN_BACK, [role]):
+        revoke = SQL("REVOKE {} ON {} FROM {} CASCADE").format(SQL(privileges), SQL(what), Identifier(role))
+        for statement in sql.acting_as(grantor, revoke):
+            cursor.execute(statement)
+
+
 def _without_temporary(cursor, role: str) -> list[Composable]:
     cursor.execute(_TEMPORARY, [role])
     return [SQL(f"DROP {kind.upper()} {identity}") for kind, identity in cursor.fetchall()]
@@ -179,6 +221,11 @@ def insist_on_nothing_owned(cursor, role: str) -> None:
             f"role {role!r} owns {listed(owned)}, which the plan did not name; run this again, and name in "
             "reassign_to who gets it"
         )
+
+
+def _all_rows(cursor, query: str, arguments: list) -> list[tuple]:
+    cursor.execute(query, arguments)
+    return cursor.fetchall()
 
 
 def _all(cursor, query: str | Composable, arguments: list | None = None) -> list[str]:

@@ -812,3 +812,35 @@ def test_what_an_undeclared_role_granted_is_said_to_be_beyond_it(every_hosted):
     assert every_hosted.query("select datconnlimit from pg_database where datname = 'wiki'") == [(-1,)]
     every_hosted.query("set role outsider; revoke usage on schema public from ann", **AT_SHOP)
     every_hosted.settle(**pillar)
+
+
+@FROM_16
+def test_rights_on_what_belongs_to_a_role_that_it_only_made_are_said_to_be_beyond_it(every_hosted):
+    """Who makes a role is in it, and neither acts for it nor has its rights."""
+    users = {"shop": {}, "olga": {}}
+    every_hosted.settle(databases={"shop": "shop"}, users=users)
+    every_hosted.query("set session authorization doadmin; create role outsider")
+    every_hosted.query("create schema attic authorization outsider", **AT_SHOP)
+    every_hosted.query("set role outsider; grant usage on schema attic to olga", **AT_SHOP)
+    leaves = {"databases": {"shop": "shop"}, "users": {**users, "olga": {"state": "absent"}}}
+    foretold = every_hosted.forecast(**leaves).failures
+    assert every_hosted.attempt(**leaves).failures == foretold
+    assert (
+        "role 'olga' has rights on what belongs to 'outsider' in database 'shop'" in foretold["role 'olga'"]
+    )
+    every_hosted.query("set role outsider; revoke usage on schema attic from olga", **AT_SHOP)
+    every_hosted.settle(**leaves)
+
+
+@pytest.mark.parametrize("administered", ["cluster", "hosted"])
+def test_what_a_role_that_leaves_granted_to_itself_goes(request, administered):
+    """It acts as the owner, who can always grant, so that this does not fall with what the owner revokes."""
+    cluster = request.getfixturevalue(administered)
+    users = {"shop": {}, "olga": {}}
+    cluster.settle(databases={"shop": {"owner": "shop", "access": {"olga": "owner"}}}, users=users)
+    cluster.query("create schema attic", user="shop", **AT_SHOP)
+    passed_on = "grant usage on schema attic to olga with grant option"
+    cluster.query(passed_on, user="shop", **AT_SHOP)
+    cluster.query("set role olga; grant usage on schema attic to olga", **AT_SHOP)
+    cluster.settle(databases={"shop": "shop"}, users={**users, "olga": {"state": "absent"}})
+    assert cluster.query("select 1 from pg_roles where rolname = 'olga'") == []

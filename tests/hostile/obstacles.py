@@ -29,7 +29,8 @@ def found(pillar: Pillar, before: dict[str, Snapshot]) -> list[Obstacle]:
     for name, snapshot in before.items():
         managed = pillar.schemas(name) if name in pillar.databases and name not in refused else set()
         every += _acting_things(pillar, snapshot, managed)
-        every += _unplaced(pillar, snapshot, managed) if snapshot.admin else []
+        if snapshot.admin:
+            every += [*_unplaced(pillar, snapshot, managed), *_kept_rights(pillar, snapshot)]
     return every + [*_memberships(pillar, before["postgres"])]
 
 
@@ -166,6 +167,17 @@ def _unplaced(pillar: Pillar, before: Snapshot, managed: set[str]) -> Iterator[O
         if not {host, *_creators(before, one.schema)} & reference.closure(heir, pillar.above):
             remedy = SQL("grant create on schema {} to {}").format(*map(Identifier, (one.schema, heir)))
             yield Obstacle(f"role {one.owner!r}", (before.database, heir), before.database, remedy)
+
+
+def _kept_rights(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
+    """What a role that leaves may do with a thing of somebody that the admin cannot act for."""
+    for one in before.things.values():
+        here = one.kind != "database" or one.name == before.database
+        if here and reference.is_beyond(pillar, before, one.owner):
+            for role in {right.grantee for right in one.rights or ()} & pillar.heirs.keys():
+                remedy = SQL("reassign owned by {role} to {heir}; drop owned by {role}")
+                parts = _identifiers(role=role, heir=pillar.heirs[role])
+                yield Obstacle(f"role {role!r}", (before.database,), before.database, remedy.format(**parts))
 
 
 def _of_database(before: Snapshot, remedy: Composed, *words: str) -> Obstacle:
