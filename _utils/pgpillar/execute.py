@@ -651,7 +651,16 @@ class _Run:
             self._execute(change, no_login)
             if left := self._end_sessions(sessions.OF_ROLE, role):
                 raise _Failed(f"its sessions do not end: {left}; end them, and run this again")
+            self._hand_over_schemas(change)
         return []
+
+    def _hand_over_schemas(self, change: Change) -> None:
+        """All of them before anything that is in them, whichever of several roles has that."""
+        if change.object.reassign_to and not self.current.server.superuser:
+            for database in (name for name, owns in change.detail if owns):
+                wanted = self.wanted.databases.get(database)
+                with self._entered(database) as connection, self._transaction(connection) as cursor:
+                    handover.hand_over_schemas(cursor, change.object, wanted.schemas if wanted else ())
 
     def _end_sessions(self, column: str, name: str, patience: float | None = None) -> str:
         patience = self.gateway.endpoint.lock_timeout if patience is None else patience

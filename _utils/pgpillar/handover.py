@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from psycopg2.sql import SQL, Composable, Identifier
 
@@ -80,11 +80,13 @@ _WITHOUT_A_PLACE = """
     join pg_catalog.pg_namespace n on quote_ident(n.nspname) = i.schema
     where s.refclassid = 'pg_catalog.pg_authid'::regclass and s.deptype = 'o'
           and s.classid = any (%(catalogs)s::regclass[]) and n.nspname <> all (%(declared)s)
-          and n.nspowner <> r.oid and r.rolname = any (%(roles)s)
+          and r.rolname = any (%(roles)s)
           and not exists (
               select from unnest(%(roles)s, %(heirs)s) as given (role, heir),
                    aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
               where given.role = r.rolname and a.privilege_type = 'CREATE' and (
+                  (pg_get_userbyid(a.grantee), given.heir) in (
+                      select * from unnest(%(leavers)s, %(successors)s)) and a.grantee = n.nspowner or
                   a.grantee = 0 or given.heir = case pg_get_userbyid(a.grantee)
                       when 'pg_database_owner' then pg_get_userbyid(d.datdba)
                       else pg_get_userbyid(a.grantee) end))
@@ -106,7 +108,9 @@ _GIVEN = SQL("""
     code=SQL(_CODE)
 )
 
-_SCHEMAS = "select nspname from pg_catalog.pg_namespace where pg_get_userbyid(nspowner) = %s order by 1"
+_SCHEMAS = """
+    select nspname from pg_catalog.pg_namespace
+    where pg_get_userbyid(nspowner) = %s and nspname <> all (%s) order by 1"""
 # What REASSIGN OWNED leaves to DROP OWNED is of use to the role alone: its default privileges and mappings
 _STILL_OWNED = """
     select pg_describe_object(s.classid, s.objid, s.objsubid)
@@ -156,12 +160,22 @@ def entrusted(cursor, roles: Iterable[str], declared: Iterable[str] | None) -> d
 
 
 def without_a_place(
-    cursor, heirs: Iterable[tuple[str, str]], declared: Iterable[str] | None
+    cursor,
+    heirs: Iterable[tuple[str, str]],
+    successors: Mapping[str, str],
+    declared: Iterable[str] | None,
 ) -> dict[str, str]:
     """By role, things in undeclared schemas where its heir and its groups may not create."""
     roles, names = zip(*heirs, strict=True)
-    arguments = {"roles": list(roles), "heirs": list(names), "declared": list(declared or ())}
-    cursor.execute(_WITHOUT_A_PLACE, {**arguments, "catalogs": [f"pg_catalog.{name}" for name in _PLACED]})
+    arguments = {
+        "roles": list(roles),
+        "heirs": list(names),
+        "leavers": list(successors),  # their schemas have gone to their heirs by then
+        "successors": list(successors.values()),
+        "declared": list(declared or ()),
+        "catalogs": [f"pg_catalog.{name}" for name in _PLACED],
+    }
+    cursor.execute(_WITHOUT_A_PLACE, arguments)
     return _by_role(cursor)
 
 
@@ -177,6 +191,15 @@ def listed(things: list[str]) -> str:
     return ", ".join(things[:SHOWN]) + more
 
 
+def hand_over_schemas(cursor, role: Role, declared: Iterable[str]) -> None:
+    """So that an heir may create in them, which a hosted admin needs to give it what is there.
+
+    Of the schemas that pillar declares the plan says who is to own them.
+    """
+    for schema in _all(cursor, _SCHEMAS, [role.name, list(declared)]):
+        cursor.execute(sql.own_schema(schema, role.reassign_to))
+
+
 def hand_over(cursor, role: Role, superuser: bool) -> None:
     """Give what a role owns in this database to its heir. Nothing that runs as its owner is among it.
 
@@ -185,11 +208,6 @@ def hand_over(cursor, role: Role, superuser: bool) -> None:
     if superuser:
         for statement in _without_temporary(cursor, role.name):
             cursor.execute(statement)
-    else:
-        for schema in _all(
-            cursor, _SCHEMAS, [role.name]
-        ):  # what is in them can be given to who may create there
-            cursor.execute(sql.own_schema(schema, role.reassign_to))
     cursor.execute(sql.reassign(role.name, role.reassign_to))
     if given := _all(cursor, _GIVEN):
         raise ClusterError(

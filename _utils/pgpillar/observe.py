@@ -105,7 +105,9 @@ def _not_for_heirs(
         with closing(gateway.open_to_read(name)) as connection, connection.cursor() as cursor:
             entrusted = handover.entrusted(cursor, roles, declared)
             heirs = [(role, one) for role in roles for one in with_its_groups(wanted.heirs[role], wanted)]
-            stuck = {} if server.superuser else handover.without_a_place(cursor, heirs, declared)
+            stuck = (
+                {} if server.superuser else handover.without_a_place(cursor, heirs, wanted.heirs, declared)
+            )
     except (ClusterError, psycopg2.Error, UnicodeError) as error:
         why = explained(error) if isinstance(error, psycopg2.Error) else str(error)
         return [(role, "unread", why) for role in roles]

@@ -844,3 +844,16 @@ def test_what_a_role_that_leaves_granted_to_itself_goes(request, administered):
     cluster.query("set role olga; grant usage on schema attic to olga", **AT_SHOP)
     cluster.settle(databases={"shop": "shop"}, users={**users, "olga": {"state": "absent"}})
     assert cluster.query("select 1 from pg_roles where rolname = 'olga'") == []
+
+
+@EVERY
+def test_what_is_in_a_schema_of_another_role_that_leaves_goes_to_their_heir(attic):
+    """Roles leave by their names, and what they own in the schema of a later one is given away before."""
+    users = {**LEAVES["users"], "zack": {}}
+    attic.converge(**{**LEAVES, "users": {**users, "olga": {}}})
+    attic.query("alter schema attic owner to zack", **AT_SHOP)
+    users["zack"] = users["olga"]
+    attic.settle(**{**LEAVES, "users": users})
+    owners = "select pg_get_userbyid(proowner), pg_get_userbyid(nspowner) from pg_proc join pg_namespace n"
+    owners += " on n.oid = pronamespace where nspname = 'attic'"
+    assert attic.query(owners, **AT_SHOP) == [("zoe", "zoe")]

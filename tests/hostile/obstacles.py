@@ -104,7 +104,12 @@ def _closed_schemas(pillar: Pillar, before: Snapshot) -> Iterator[Obstacle]:
         if one.kind in ("schema", "column") or not host or not reference.is_beyond(pillar, before, host):
             continue
         heir = reference.owner(pillar, before, one)
-        if heir != one.owner and not _creators(before, one.schema) & reference.closure(heir, pillar.above):
+        here = one.schema in pillar.schemas(before.database)
+        if (
+            here
+            and heir != one.owner
+            and not _creators(before, one.schema) & reference.closure(heir, pillar.above)
+        ):
             remedy = SQL("alter schema {} owner to {}").format(*map(Identifier, (one.schema, before.admin)))
             yield _of_database(before, remedy, one.schema, host, heir)
 
@@ -162,8 +167,9 @@ def _unplaced(pillar: Pillar, before: Snapshot, managed: set[str]) -> Iterator[O
     """Who gets the things of a role that leaves has to be allowed to create in their schemas."""
     for one in before.things.values():
         heir, host = pillar.heirs.get(one.owner), before.schema_owner(one.schema) if one.schema else None
-        if one.kind not in PLACED or not heir or one.schema in managed or host in {None, one.owner}:
+        if one.kind not in PLACED or not heir or one.schema in managed or host is None:
             continue
+        host = pillar.heirs.get(host, host)
         if not {host, *_creators(before, one.schema)} & reference.closure(heir, pillar.above):
             remedy = SQL("grant create on schema {} to {}").format(*map(Identifier, (one.schema, heir)))
             yield Obstacle(f"role {one.owner!r}", (before.database, heir), before.database, remedy)
