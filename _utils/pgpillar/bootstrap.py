@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from pgpillar import scram, sql
+from pgpillar import catalog, scram, sql
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import BOOTSTRAP_LOGIN, Secret
 
@@ -178,5 +178,7 @@ _SESSIONS = """
 def _drop_owned(gateway: Gateway, database: str) -> None:
     quiet = gateway.without_event_triggers()
     with closing(gateway.open(database, **quiet)) as connection, connection.cursor() as cursor:
+        if catalog.event_triggers(connection):
+            raise ClusterError("an event trigger would run a function of others")
         cursor.execute(SQL("DROP OWNED BY {}").format(_LOGIN))
         connection.commit()

@@ -200,7 +200,8 @@ _DATABASES = {
         where %(databases)s::text[] is null or d.datname = any (%(databases)s)""",
 }
 
-_PASSWORDS = "select rolname, rolpassword from pg_authid where rolname = any (%(roles)s)"
+# A role can give itself a verifier of many megabytes
+_PASSWORDS = "select rolname, left(rolpassword, 1000) from pg_authid where rolname = any (%(roles)s)"
 
 _IN_SCOPE = """
     n.nspname !~ '^pg_' and n.nspname <> 'information_schema'

@@ -196,16 +196,6 @@ _CONTENTION = (errors.LockNotAvailable, errors.DeadlockDetected, errors.Serializ
 # These have no code of their own, and the server does not translate them
 _INTERNAL = re.compile("concurrently|cache lookup failed|could not open relation|could not find tuple")
 
-_REFUSALS = (
-    psycopg2.DataError,
-    psycopg2.IntegrityError,
-    psycopg2.NotSupportedError,
-    psycopg2.ProgrammingError,
-    errors.ActiveSqlTransaction,  # these two, of settings that no role can have
-    errors.CantChangeRuntimeParam,
-)
-
-
 # By these the server refuses DROP DATABASE before it removes a file
 _NOTHING_DROPPED = (
     psycopg2.NotSupportedError,
@@ -495,12 +485,19 @@ class _Run:
             self._insist_on_the_lock(cursor)
         return [replace(change, kind="revoke") for change in lent]
 
+    def _take_back(self, cursor, change: Change) -> None:
+        """Where a step has changed the owner, what was lent is the new owner's, or the next look finds it."""
+        kind, name, owner = change.object.kind, [*change.object.paths[0], ""][0], change.object.acting
+        cursor.execute(_BELONGS, {"kind": kind, "name": name, "owner": owner})
+        if cursor.rowcount:
+            self._make(cursor, change)
+
     def _whole(self, connection, name: str, lent: list[Change] = ()) -> list[Change]:
         """Make what is left and look again, in the same transaction: what is not as asked is not kept."""
         done = []
         with self._transaction(connection) as cursor:
             for change in lent:
-                self._make(cursor, change)
+                self._take_back(cursor, change)
             todo = self._left(connection, name)
             for change in todo:
                 if change.kind == "bootstrap":  # it was not there before, or has run
@@ -787,9 +784,15 @@ def _kind_of_failure(change: Change, error: psycopg2.Error) -> Exception:
         return _Gone()
     if is_race or isinstance(error, _CONTENTION):
         return _Blocked(change, error)
-    if isinstance(error, _REFUSALS):
+    if _is_refusal(error):
         return _Refused(f"{text.line(change)}: {explained(error)}")
     return _Failed(f"{_told(change)}: {explained(error)}")
+
+
+def _is_refusal(error: psycopg2.Error) -> bool:
+    """Whether the server has said no and goes on. A list of the ways to do so would miss some."""
+    ends_more = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return not ends_more or isinstance(error, errors.CantChangeRuntimeParam)
 
 
 def _is_race(failure: Exception) -> bool:
@@ -922,6 +925,13 @@ _MAY_NOT_CREATE = """
     select 'database', '{}', pg_get_userbyid(d.datdba), heir
     from wanted join pg_catalog.pg_database d on d.datname = current_database()
     where schema = '' and not has_database_privilege(heir, d.oid, 'create') order by 1, 2, 4"""
+
+_BELONGS = """
+    select 1 from pg_catalog.pg_namespace
+    where %(kind)s = 'schema' and nspname = %(name)s and pg_get_userbyid(nspowner) = %(owner)s
+    union all
+    select 1 from pg_catalog.pg_database
+    where %(kind)s = 'database' and datname = current_database() and pg_get_userbyid(datdba) = %(owner)s"""
 
 _OF_A_ROLE = ("set role setting here", "reset role setting here")
 _BEFORE_CONNECTING = (

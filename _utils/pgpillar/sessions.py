@@ -41,7 +41,7 @@ def _readable(name: memoryview | None) -> str:
 
 _FOUND = SQL("""
     select pid, textsend(usename::text), textsend(datname::text) from pg_catalog.pg_stat_activity
-    where {} = %s and usename is not null and pid <> pg_backend_pid() order by pid""")
+    where {} = %s and usesysid is not null and pid <> pg_backend_pid() order by pid""")
 
 
 def _terminate(cursor, pid: int) -> bool:
@@ -53,7 +53,10 @@ def _terminate(cursor, pid: int) -> bool:
 
 
 def _described(found: dict[int, tuple[str, str]]) -> str:
-    first = [f"backend {pid} of {user!r}{_place(database)}" for pid, (user, database) in found.items()]
+    first = [
+        f"backend {pid} of {repr(user) if user else 'a dropped role'}{_place(database)}"
+        for pid, (user, database) in found.items()
+    ]
     more = f" and {len(first) - _SHOWN} more" if len(first) > _SHOWN else ""
     return ", ".join(first[:_SHOWN]) + more
 

@@ -379,3 +379,19 @@ def test_what_a_stranger_gave_up_is_its_own_affair(cluster):
         revoke all on public.t from ghost"""
     cluster.query(script, **AT_SHOP)
     assert cluster.converge(**shop_of("shop")) == {}
+
+
+def test_many_objects_and_their_schema_follow_beside_new_grants(hosted):
+    """The grants fill steps of their own, so that the schema changes its owner before the last step."""
+
+    def owned_by(owner, **access):
+        schemas = {"app": {"owner": owner, "access": access}}
+        return {
+            "databases": {"shop": {"owner": "shop", "schemas": schemas}},
+            "users": ["shop", "boss", "gus"],
+        }
+
+    hosted.settle(**owned_by("shop"))
+    hosted.query(MANY.replace("create table ", "create table app."), user="shop", **AT_SHOP)
+    hosted.settle(**owned_by("boss", gus="read"))
+    assert hosted.query(OF_SHOP, **AT_SHOP) == []

@@ -165,3 +165,21 @@ ADDRESSES = ["salt://shop/a.sql\ralter role mallory superuser;--", "salt://a\nb"
 def test_an_address_of_a_script_is_one_line(scene, address):
     with pytest.raises(PillarError, match=r"databases:shop:bootstrap: .* is not a salt:// address"):
         scene.cluster.declared(**scene.pillar(bootstrap=address))
+
+
+@superuser_alone
+def test_removing_the_login_fires_no_event_trigger_in_the_database_of_the_admin(scene):
+    scene.begins()
+    scene.founder("create schema hers authorization mallory", "postgres")
+    scene.sql(trap("hers"), dbname="postgres")
+    scene.sql("create function hers.ev() returns event_trigger language plpgsql as"
+              " $e$ begin perform hers.trap(); end $e$", dbname="postgres")  # fmt: skip
+    scene.founder("create event trigger et on ddl_command_start execute function hers.ev()", "postgres")
+    scene.founder("create role pgpillar_bootstrap", "postgres")
+    try:
+        assert scene.cluster.attempt(**scene.pillar()).failures == {}
+        scene.nobody_gained()
+        assert scene.founder("select 1 from pg_roles where rolname = 'pgpillar_bootstrap'") == []
+    finally:
+        scene.founder("drop event trigger et", "postgres")
+        scene.founder("drop schema hers cascade", "postgres")

@@ -7,6 +7,7 @@ import time
 import psycopg2
 import pytest
 
+from pgpillar import catalog
 from tests.hostile.limits import from_major, superuser_alone
 from tests.hostile.planted import HOSTILE, SHADOWS
 from tests.hostile.scene import SCRIPT, trap
@@ -288,3 +289,33 @@ def test_a_script_of_a_group_is_run_once_and_as_the_group(scene):
     scene.cluster.scripts[SCRIPT] = "create table orders as select current_user::text as who"
     scene.heals(**TEAM, bootstrap=SCRIPT)
     assert scene.founder("select who from orders") == [("owners",)]
+
+
+@superuser_alone
+def test_a_member_that_makes_a_circle_of_memberships_stops_nobody(scene):
+    """Before 15 a role may always make others members of itself."""
+    scene.begins()
+    is_refused = scene.major >= 15
+    insufficient = pytest.raises(psycopg2.errors.InsufficientPrivilege)
+    with insufficient if is_refused else contextlib.nullcontext():
+        scene.sql("grant mallory to pg_monitor")
+    scene.drift()
+    wanted = scene.pillar(users={"mallory": {"groups": ["pg_monitor"]}})
+    failures = scene.cluster.attempt(**wanted).failures
+    assert failures.keys() == (set() if is_refused else {"role 'mallory'"})
+    scene.bystanders_converged()
+    scene.founder("revoke mallory from pg_monitor", "postgres")
+
+
+HUGE = """do $do$ begin execute 'alter role mallory password ''SCRAM-SHA-256$4096:' || repeat('AAAA', 600000)
+    || '$' || repeat('A', 43) || '=:' || repeat('A', 43) || '='''; end $do$"""
+
+
+@superuser_alone
+def test_a_verifier_of_megabytes_is_not_read(scene):
+    scene.begins()
+    scene.sql(HUGE)
+    with contextlib.closing(scene.cluster.server.connect()) as session:
+        seen = catalog._passwords(session, {"roles": ["mallory"]})
+    assert 0 < len(seen["mallory"]) <= 1000
+    scene.withstands()

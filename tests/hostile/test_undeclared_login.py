@@ -384,3 +384,16 @@ def test_a_session_in_a_database_that_is_closed_is_ended_or_named_in_each_run(sc
     gone = "select 1 from pg_stat_activity where usename = 'stranger'"
     wait_for(lambda: scene.founder(gone, "postgres") == [], "the session goes on")
     scene.heals(state="quarantined")
+
+
+@superuser_alone
+def test_the_session_of_a_dropped_role_ends_with_the_others(scene):
+    scene.begins()
+    scene.stranger("shop")
+    with scene.session("stranger") as session:
+        session.autocommit = True
+        scene.founder("revoke connect on database shop from stranger", "postgres")
+        scene.founder("drop role stranger", "postgres")
+        assert scene.cluster.attempt(**scene.pillar(state="quarantined")).failures == {}
+        with pytest.raises(psycopg2.OperationalError):
+            session.cursor().execute("select 1")
