@@ -135,7 +135,8 @@ def hindered(cluster, tree, before, hindering):
     failures = outcome.failures
     assert set(failures) == {one.where for one in hindering}, (failures, hindering)
     for one in hindering:
-        assert all(word in failures[one.where] for word in one.words), (one, failures)
+        named = [repr(word)[1:-1] for word in one.words]  # as messages quote what has a line break
+        assert all(word in failures[one.where] for word in named), (one, failures)
     pillar = reluctant(reference.Pillar(tree), before["postgres"])
     # A role that could not leave has lost what lies in declared schemas, which the reference does not know
     if failures.keys().isdisjoint(f"role {name!r}" for name in pillar.heirs):
