@@ -110,7 +110,7 @@ def _write_program(path, built, place, loader):
 
 
 def run(*command, **options):
-    """Run a program of Debian's; a failure is told in its own words."""
+    """Run a program of Debian's; the exception holds what the program printed."""
     try:
         done = subprocess.run(command, **options, capture_output=True, text=True)
     except FileNotFoundError:

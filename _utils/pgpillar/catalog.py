@@ -68,7 +68,7 @@ def _plain_settings(wanted: Cluster) -> set[str]:
 # The owner's own grants are the plain case; another grantor is named
 _GRANTOR = "case when a.grantor = {owner} then '' else pg_get_userbyid(a.grantor) end"
 
-# For whom the admin acts without the help of pillar's roles, whose memberships change in the run
+# The roles that the admin can act as, but not through pillar's roles: the run changes their memberships
 _REACHED = """with recursive reached as (
             select oid from pg_catalog.pg_roles where rolname = current_user
             union

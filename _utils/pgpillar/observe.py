@@ -126,7 +126,7 @@ def _readable(current: Cluster, wanted: Cluster) -> list[Database]:
 def _try_to_look(
     gateway: Gateway, wanted: Cluster | None, database: Database
 ) -> tuple[str, Database | ClusterError]:
-    """One database that cannot be read keeps nobody from the others."""
+    """Read one database. An error concerns this database alone, so it is returned and not raised."""
     try:
         return _look_into(gateway, wanted, database)
     except ClusterError as error:
@@ -191,7 +191,7 @@ def _by_login(gateway: Gateway, wanted: Role, now: Role) -> bool | ClusterError:
 
 
 def try_login(gateway: Gateway, role: Role) -> bool | ClusterError:
-    """Whether a password fits. What cannot be told of one role keeps nobody from the others."""
+    """Whether a password fits. An error concerns this role alone, so it is returned and not raised."""
     try:
         return gateway.lets_in(role.name, role.password)
     except ClusterError as error:

@@ -128,7 +128,7 @@ def closure(role: str, above: dict[str, set[str]]) -> set[str]:
     return found
 
 
-# For whom an admin that is no superuser acts
+# The roles that an admin without superuser can act as
 
 
 def acting(pillar: Pillar, there: Snapshot) -> set[str]:
