@@ -485,7 +485,7 @@ class _Run:
             self._insist_on_the_lock(cursor)
         return [replace(change, kind="revoke") for change in lent]
 
-    def _take_back(self, cursor, change: Change) -> None:
+    def _revoke_lent(self, cursor, change: Change) -> None:
         """Where a step has changed the owner, what was lent is the new owner's, or the next look finds it."""
         kind, name, owner = change.object.kind, [*change.object.paths[0], ""][0], change.object.acting
         cursor.execute(_BELONGS, {"kind": kind, "name": name, "owner": owner})
@@ -497,7 +497,7 @@ class _Run:
         done = []
         with self._transaction(connection) as cursor:
             for change in lent:
-                self._take_back(cursor, change)
+                self._revoke_lent(cursor, change)
             todo = self._left(connection, name)
             for change in todo:
                 if change.kind == "bootstrap":  # it was not there before, or has run
