@@ -274,6 +274,7 @@ def wipe(server):
         with closing(server.connect(dbname=name)) as session:
             session.autocommit = True
             _run(session, _DISOWN)
+            _run(session, _DROP_ROUTINES)
             _run(session, f"alter database {name} reset all")
     with _latin(server) as session:
         for role in _names(session, "rolname", "pg_roles where oid >= 16384", ()):
@@ -290,6 +291,14 @@ _DISOWN = """
     do $$ declare one name; begin
         for one in select rolname from pg_roles where oid >= 16384 loop
             execute format('drop owned by %I', one);
+        end loop;
+    end $$"""
+
+# Those of the superuser, whose own DROP OWNED would take the server's
+_DROP_ROUTINES = """
+    do $$ declare one regprocedure; begin
+        for one in select oid from pg_proc where oid >= 16384 loop
+            execute format('drop routine %s cascade', one);
         end loop;
     end $$"""
 
