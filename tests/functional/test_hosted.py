@@ -318,13 +318,7 @@ def test_a_role_that_may_pass_on_rights_is_dropped(every_hosted):
     """The admin is a member of that role as well as of the owner, who gave it those rights."""
     users = {"shop": {}, "olga": {}}
     every_hosted.settle(databases={"shop": "shop"}, users=users)
-    for statement in (
-        "create schema elsewhere; create table elsewhere.t (id int); create sequence elsewhere.s",
-        "create function elsewhere.f(int, out int) language sql as 'select 1'",
-        "create type elsewhere.mood as enum ('a')",
-        *(f"grant {what} to olga with grant option" for what in PASSED_ON),
-    ):
-        every_hosted.query(statement, user="shop", **AT_SHOP)
+    make_elsewhere(every_hosted, *(f"grant {what} to olga with grant option" for what in PASSED_ON))
     users["olga"] = {"state": "absent"}
     every_hosted.settle(databases={"shop": "shop"}, users=users)
     assert every_hosted.query("select 1 from pg_roles where rolname = 'olga'") == []
@@ -336,19 +330,27 @@ def test_a_role_is_dropped_where_others_may_pass_on_what_it_has(every_hosted):
     access = {"a": "owner", "z": "owner"}
     users = {"a": {}, "olga": {}, "shop": {}, "z": {}}
     every_hosted.settle(databases={"shop": {"owner": "shop", "access": access}}, users=users)
-    for statement in (
-        "create schema elsewhere; create table elsewhere.t (id int); create sequence elsewhere.s",
-        "create function elsewhere.f(int, out int) language sql as 'select 1'",
-        "create type elsewhere.mood as enum ('a')",
+    make_elsewhere(
+        every_hosted,
         *(f"grant {what} to a, z with grant option" for what in PASSED_ON[1:]),
         *(f"grant {what} to olga" for what in PASSED_ON[1:]),
-    ):
-        every_hosted.query(statement, user="shop", **AT_SHOP)
+    )
     users["olga"] = {"state": "absent"}
     every_hosted.settle(databases={"shop": {"owner": "shop", "access": access}}, users=users)
     assert every_hosted.query("select 1 from pg_roles where rolname = 'olga'") == []
 
 
+def make_elsewhere(cluster, *grants):
+    """The owner makes a schema that pillar does not name, and grants rights in it."""
+    for statement in (*ELSEWHERE, *grants):
+        cluster.query(statement, user="shop", **AT_SHOP)
+
+
+ELSEWHERE = (
+    "create schema elsewhere; create table elsewhere.t (id int); create sequence elsewhere.s",
+    "create function elsewhere.f(int, out int) language sql as 'select 1'",
+    "create type elsewhere.mood as enum ('a')",
+)
 PASSED_ON = (
     "all on database shop",
     "all on schema elsewhere",
