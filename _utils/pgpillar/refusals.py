@@ -75,7 +75,8 @@ def of_database(now: Database | None, wanted: Database, cluster: Cluster, server
 def waits(database: Database, missing: Iterable[str]) -> list[str]:
     """That a database names roles that are not as they are wanted."""
     named = sorted(roles_in(database).intersection(missing)) if database.state == PRESENT else []
-    return [f"it waits until {', '.join(map(repr, named))} is as asked"] if named else []
+    what = ", ".join(map(repr, named))
+    return [f"it waits for role {what}, whose own failure is reported"] if named else []
 
 
 def roles_in(database: Database) -> set[str]:

@@ -219,7 +219,7 @@ def test_what_the_server_refuses_of_one_role_keeps_no_other_waiting(cluster):
     refused = 'set work_mem = 4 elephants: invalid value for parameter "work_mem": "4 elephants"'
     assert outcome.failures.keys() == {"role 'ann'", "role 'bob'", "database 'hers'"}
     assert outcome.failures["role 'ann'"].startswith(refused)
-    assert outcome.failures["database 'hers'"] == "it waits until 'bob' is as asked"
+    assert outcome.failures["database 'hers'"] == "it waits for role 'bob', whose own failure is reported"
     assert cluster.query("select rolconnlimit from pg_roles where rolname = 'ann'") == [(-1,)], (
         "all or nothing"
     )
@@ -257,7 +257,7 @@ def test_settings_that_the_server_does_not_have_stop_who_has_them_alone(every_cl
     outcome = every_cluster.attempt(**DECLARED_UNKNOWN)
     said = "the server has no setting 'work_memm' (postgresql:{}:settings); did you mean 'work_mem'?"
     assert outcome.failures == forecast.failures == {
-        "database 'files'": "it waits until 'eve' is as asked",
+        "database 'files'": "it waits for role 'eve', whose own failure is reported",
         "database 'shop'": said.format("databases:shop"),
         "role 'ann'": said.format("users:ann"),
         "role 'eve'": said.format("users:eve"),
