@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -174,15 +174,15 @@ class _Refused(_Failed):
     """One that the server does not want, and that stands in the way of no other."""
 
 
-class _Gone(Exception):
-    """The object of a change does not exist any more, or somebody else has just changed it."""
-
-
 class _Blocked(Exception):
     """Somebody else holds what a change needs. The transaction can be tried again."""
 
     def __init__(self, change: Change, error: psycopg2.Error):
         self.change, self.error = change, error
+
+
+class _Gone(_Blocked):
+    """The object of a change does not exist any more, or somebody else has just changed it."""
 
 
 _GONE = (
@@ -615,7 +615,7 @@ class _Run:
 
     def _drop_role(self, change: Change) -> None:
         self._shut_out([change])
-        self._disown(change.object)
+        self._disown(change)
         self._execute(change, *sql.statements(change, self.version))
         self.outcome.changes.append(change)
 
@@ -656,21 +656,61 @@ class _Run:
         if change.object.reassign_to and not self.current.server.superuser:
             for database in (name for name, owns in change.detail if owns):
                 wanted = self.wanted.databases.get(database)
-                with self._entered(database) as connection, self._transaction(connection) as cursor:
-                    handover.hand_over_schemas(cursor, change.object, wanted.schemas if wanted else ())
+                declared = wanted.schemas if wanted else ()
+                with self._entered(database) as connection:
+                    here = replace(change, database=database)
+                    self._retried(partial(self._hand_over_some_schemas, connection, here, declared))
+
+    def _hand_over_some_schemas(self, connection, change: Change, declared: Iterable[str]) -> None:
+        with self._parting(connection, change) as cursor:
+            handover.hand_over_schemas(cursor, change.object, declared)
 
     def _end_sessions(self, column: str, name: str, patience: float | None = None) -> str:
         patience = self.gateway.endpoint.lock_timeout if patience is None else patience
         return sessions.ended(self.connection, column, name, patience)
 
-    def _disown(self, role: Role) -> None:
-        for database in self._places_now(role):
-            with self._entered(database) as connection, self._transaction(connection) as cursor:
-                if role.reassign_to:
-                    handover.hand_over(cursor, role, self.current.server.superuser)
-                handover.take_back(cursor, role.name)
-                handover.insist_on_nothing_owned(cursor, role.name)
-                cursor.execute(sql.drop_owned(role.name))
+    def _disown(self, change: Change) -> None:
+        for database in self._places_now(change.object):
+            with self._entered(database) as connection:
+                here = replace(change, database=database)
+                if change.object.reassign_to:
+                    self._hand_over_tables(connection, here)
+                self._retried(partial(self._part, connection, here))
+
+    def _hand_over_tables(self, connection, change: Change) -> None:
+        """What the plan did not name, in steps: each is locked until the end of its transaction."""
+        with self._parting(connection, change) as cursor:
+            found = [*handover.tables(cursor, change.object)]
+        for start in range(0, len(found), STEP):
+            some = found[start : start + STEP]
+            self._retried(partial(self._hand_over_some, connection, change, some))
+
+    def _hand_over_some(self, connection, change: Change, some: list[int]) -> None:
+        with self._parting(connection, change) as cursor:
+            handover.hand_over_tables(cursor, change.object, some)
+
+    def _part(self, connection, change: Change) -> None:
+        """What is left goes to the heir, and the rights of the role go."""
+        role = change.object
+        with self._parting(connection, change) as cursor:
+            if role.reassign_to:
+                handover.hand_over(cursor, role, self.current.server.superuser)
+            handover.take_back(cursor, role.name)
+            handover.insist_on_nothing_owned(cursor, role.name)
+            cursor.execute(sql.drop_owned(role.name))
+
+    @contextmanager
+    def _parting(self, connection, change: Change):
+        """A transaction that may lock many things, and waits for none of them for long."""
+        try:
+            with self._transaction(connection) as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = '{NEXT_LOCK}'")
+                yield cursor
+                self._insist_on_the_lock(cursor)
+        except _GONE as error:
+            raise _Gone(change, error) from None
+        except psycopg2.Error as error:
+            raise _kind_of_failure(change, error) from None
 
     def _places_now(self, role: Role) -> list[str]:
         """Where a role has something, asked again: it may have made more after the plan was made."""
@@ -781,7 +821,7 @@ def _kind_of_failure(change: Change, error: psycopg2.Error) -> Exception:
     said = error.diag.message_primary or ""
     is_race = isinstance(error, errors.InternalError_) and bool(_INTERNAL.search(said))
     if change.kind in _ON_OBJECTS and (is_race or isinstance(error, _GONE)):
-        return _Gone()
+        return _Gone(change, error)
     if is_race or isinstance(error, _CONTENTION):
         return _Blocked(change, error)
     if _is_refusal(error):

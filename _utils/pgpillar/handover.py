@@ -100,13 +100,32 @@ _TEMPORARY = SQL("""
     code=SQL(_CODE)
 )
 
-# REASSIGN OWNED alone has written rows in this transaction
+# What hands over has alone written rows in this transaction, and none in a part of it that has a savepoint
 _GIVEN = SQL("""
     select i.type || ' ' || i.identity
     from ({code}) code, pg_identify_object(code.catalog, code.oid, 0) i
     where code.xid = (pg_current_xact_id()::text::bigint & 4294967295)::text order by 1""").format(
     code=SQL(_CODE)
 )
+
+# What locks its table, view or sequence until the end of the transaction. A sequence of a table follows that.
+# Others' temporary tables cannot be altered, and REASSIGN OWNED takes them all the same.
+_TABLES = """
+    select c.oid, n.nspname, c.relname
+    from pg_catalog.pg_shdepend s join pg_catalog.pg_class c on c.oid = s.objid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where s.refclassid = 'pg_catalog.pg_authid'::regclass and s.deptype = 'o'
+          and s.refobjid = (select oid from pg_catalog.pg_roles where rolname = %(role)s)
+          and s.classid = 'pg_catalog.pg_class'::regclass
+          and s.dbid = (select oid from pg_catalog.pg_database where datname = current_database())
+          and (%(among)s::oid[] is null or c.oid = any (%(among)s))
+          and n.nspname !~ '^pg_temp_'
+          and (current_setting('is_superuser')::bool or has_schema_privilege(%(heir)s, n.oid, 'create'))
+          and not exists (
+              select from pg_catalog.pg_depend d
+              where c.relkind = 'S' and (d.classid, d.objid) = (s.classid, c.oid)
+                    and d.deptype in ('a', 'i') and d.refclassid = s.classid)
+    order by c.oid"""
 
 _SCHEMAS = """
     select nspname from pg_catalog.pg_namespace
@@ -200,15 +219,30 @@ def hand_over_schemas(cursor, role: Role, declared: Iterable[str]) -> None:
         cursor.execute(sql.own_schema(schema, role.reassign_to))
 
 
-def hand_over(cursor, role: Role, superuser: bool) -> None:
-    """Give what a role owns in this database to its heir. Nothing that runs as its owner is among it.
+def tables(cursor, role: Role, among: list[int] | None = None) -> dict[int, tuple[str, str]]:
+    """What an heir can be given by ALTER TABLE. REASSIGN OWNED would lock all of it at once."""
+    cursor.execute(_TABLES, {"role": role.name, "heir": role.reassign_to, "among": among})
+    return {oid: path for oid, *path in cursor}
 
-    The role may still act in the session of one of its members, so what was given is looked at afterwards.
-    """
+
+def hand_over_tables(cursor, role: Role, among: list[int]) -> None:
+    """Give some of them to the heir, as far as they are still there."""
+    for path in tables(cursor, role, among).values():
+        cursor.execute(sql.own_table(path, role.reassign_to))
+    _insist_on_no_code(cursor, role)
+
+
+def hand_over(cursor, role: Role, superuser: bool) -> None:
+    """Give what else a role owns in this database to its heir. Nothing that runs as its owner is among it."""
     if superuser:
         for statement in _without_temporary(cursor, role.name):
             cursor.execute(statement)
     cursor.execute(sql.reassign(role.name, role.reassign_to))
+    _insist_on_no_code(cursor, role)
+
+
+def _insist_on_no_code(cursor, role: Role) -> None:
+    """The role may still act in the session of one of its members: what was given is looked at again."""
     if given := _all(cursor, _GIVEN):
         raise ClusterError(
             f"role {role.name!r} owns {listed(given)}, which would run with the rights of "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -332,6 +332,10 @@ def _create_schema(change: Change, version: int):
 
 def _own_schema(change: Change, version: int):
     yield own_schema(change.object, change.detail[1])
+
+
+def own_table(path: Sequence[str], owner: str) -> Composable:
+    return SQL("ALTER TABLE {} OWNER TO {}").format(Identifier(*path), Identifier(owner))
 
 
 def own_schema(schema: str, owner: str) -> Composable:

@@ -154,3 +154,22 @@ def test_more_tables_than_the_server_can_lock_change_owner_in_steps(any_shop):
     )
     owners = "select tableowner, count(*) from pg_tables where tablename ~ '^t[0-9]' group by 1"
     assert shop.query(owners, dbname="shop") == [("boss", 1500)]
+
+
+ATTIC = FOR_EACH.format("execute format('create table attic.t%s (id serial)', n); commit")
+
+
+def test_more_tables_than_the_server_can_lock_are_left_to_an_heir_in_steps(any_shop):
+    """They stand in a schema that pillar does not name, so that no change of the plan names them."""
+    shop = any_shop
+    shop.converge(**{**SHOP, "users": [*SHOP["users"], "boss"]})
+    shop.query("create schema attic", user="shop", dbname="shop")
+    leaving = {
+        "databases": {"shop": {"owner": "boss", "access": {"app": "write", "ann": "read"}}},
+        "users": {"app": {}, "ann": {}, "boss": {}, "shop": {"state": "absent", "reassign_to": "boss"}},
+    }
+    with restarted(shop.server, max_locks_per_transaction=10, max_connections=20, max_worker_processes=2):
+        shop.query(ATTIC, user="shop", dbname="shop")
+        shop.settle(**leaving)
+    owners = "select tableowner, count(*) from pg_tables where schemaname = 'attic' group by 1"
+    assert shop.query(owners, dbname="shop") == [("boss", 1500)]

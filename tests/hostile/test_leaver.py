@@ -1,6 +1,7 @@
 """A role that leaves, or somebody who acts as it, and what its heir would run for it afterwards."""
 
-from contextlib import suppress
+import time
+from contextlib import ExitStack, contextmanager, suppress
 
 import psycopg2
 import pytest
@@ -204,4 +205,61 @@ def test_what_a_role_makes_after_the_plan_is_not_dropped(scene, attic, monkeypat
     monkeypatch.undo()
     scene.founder("drop table attic.made_later", attic)
     scene.heals(**gone)
+    assert is_gone(scene)
+
+
+NAMES = [f"attic.t{number}" for number in range(6)]
+AWAITED = """
+    select relation::regclass::text from pg_locks
+    where not granted and mode = 'AccessExclusiveLock' and locktype = 'relation'"""
+
+
+@contextmanager
+def held_one_after_another(scene):
+    """The first table is free. Each other one is let go only after somebody has waited for it for long."""
+    awaited = {}
+
+    def let_go():
+        for (name,) in scene.founder(AWAITED):
+            since = awaited.setdefault(name, time.monotonic())
+            if time.monotonic() > since + 0.6 and name in holders:
+                holders.pop(name).rollback()
+
+    with ExitStack() as stack:
+        holders = {
+            name: stack.enter_context(scene.holding(f"lock table {name} in access share mode", user="app"))
+            for name in NAMES[1:]
+        }
+        with scene.repeating(let_go):
+            yield
+    assert holders == {}, "the run has waited for each"
+
+
+OF_A_LEAVER = {
+    "tables": "set role mallory; create table {0} (); grant select on {0} to app; reset role",
+    "policies": """create table {0} (); grant select on {0} to app; alter table {0} owner to carol;
+        create policy p on {0} to mallory""",
+}
+
+
+@pytest.mark.parametrize("what", OF_A_LEAVER)
+def test_an_application_waits_for_one_thing_of_a_role_that_leaves_and_not_for_all(scene, what):
+    """A SELECT would wait for as long as the run holds some of the tables and waits for the rest."""
+    scene.begins()
+    scene.cluster.endpoint.update(lock_timeout=20, blocking_limit=1)
+    scene.sql("create schema attic; grant usage on schema attic to app, carol")
+    scene.founder(";".join(OF_A_LEAVER[what].format(name) for name in NAMES))
+    failed = []
+
+    def read():
+        patience = {"options": "-c lock_timeout=1500ms"}
+        for name in NAMES:
+            try:
+                scene.sql(f"select from {name}", user="app", **patience)
+            except psycopg2.errors.LockNotAvailable:
+                failed.append(name)
+
+    with held_one_after_another(scene), scene.repeating(read):
+        outcome = scene.cluster.attempt(**scene.pillar(**LEAVING))
+    assert (outcome.failures, failed) == ({}, [])
     assert is_gone(scene)
