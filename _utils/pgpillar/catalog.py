@@ -112,47 +112,6 @@ _ROLES = {
         select '' as database, r.rolname as role, {stored} as settings
         from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
         where s.setdatabase = 0 and (%(roles)s::text[] is null or r.rolname = any (%(roles)s))""",
-    "dependents": """
-        select r.rolname as role, d.datname as database,
-               bool_or(s.deptype = 'o' and s.classid not in (
-                   'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)) as owns
-        from pg_shdepend s join pg_roles r on r.oid = s.refobjid
-        join pg_database d on case
-            when s.dbid <> 0 then d.oid = s.dbid
-            when s.classid = 'pg_database'::regclass then d.oid = s.objid
-            else d.datname = current_database() end
-        where s.refclassid = 'pg_authid'::regclass and r.rolname = any (%(leaving)s) group by 1, 2""",
-    # What DROP OWNED cannot reach. pg_shdepend has no row for the owner of a thing that belongs to a role of
-    # initdb's, such as the schema public, which from PostgreSQL 15 on belongs to pg_database_owner.
-    "kept_by": """
-        {reached}
-        select r.rolname as role, k.kind, coalesce(d.datname, current_database()) as place,
-               case k.kind when 'not ours' then coalesce(owner.name, pg_get_userbyid(10))
-                   else '' end as whose
-        from pg_catalog.pg_roles r join pg_catalog.pg_shdepend s
-            on s.refclassid = 'pg_catalog.pg_authid'::regclass and s.refobjid = r.oid
-        left join pg_catalog.pg_database d on d.oid = case
-            when s.classid = 'pg_catalog.pg_database'::regclass then s.objid else s.dbid end
-        left join lateral (
-            select pg_get_userbyid(o.refobjid) as name,
-                   o.refobjid in (select oid from reached)
-                       or pg_get_userbyid(o.refobjid) = any (%(roles)s) as is_ours
-            from pg_catalog.pg_shdepend o
-            where (o.dbid, o.classid, o.objid, o.deptype) = (s.dbid, s.classid, s.objid, 'o')
-        ) owner on true
-        cross join lateral (values
-            ('closed', s.dbid <> 0 and not (d.datallowconn and has_database_privilege(d.oid, 'connect'))),
-            ('of superusers', s.deptype = 'o' and s.classid in ({superusers_own})),
-            ('not ours', s.deptype = 'a' and not current_setting('is_superuser')::bool
-                and s.classid not in (
-                    'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_auth_members'::regclass)
-                and coalesce(not owner.is_ours, not ({is_public})))
-        ) k (kind, holds)
-        where k.holds and r.rolname = any (%(leaving)s)
-        group by 1, 2, 3, 4
-        union all
-        select rolname, 'superuser', '', '' from pg_catalog.pg_roles
-        where rolname = any (%(leaving)s) and rolsuper and not current_setting('is_superuser')::bool""",
     # An inactive slot goes with its database
     "in_use_by": """
         select d.datname as database, 'subscription' as kind, s.subname::text as name
@@ -176,6 +135,52 @@ _ROLES = {
         select name, (select array_agg(s.name) from pg_settings s) as known
         from unnest(%(settings)s::text[]) name where {is_unknown}""",
 }
+
+# What a role that leaves has. It may be hundreds of thousands of things: they are looked at by their kinds,
+# and one by one only where the admin may be unable to revoke a right.
+_LEAVER = {
+    "dependents": """
+        select coalesce(d.datname, current_database()) as database,
+               bool_or(s.deptype = 'o' and s.classid not in (
+                   'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)) as owns
+        from ({its}) s left join pg_catalog.pg_database d on d.oid = s.place group by 1""",
+    # What DROP OWNED cannot reach. pg_shdepend has no row for the owner of a thing that belongs to a role of
+    # initdb's, such as the schema public, which from PostgreSQL 15 on belongs to pg_database_owner.
+    "kept_by": """
+        {reached}
+        select distinct k.kind, coalesce(d.datname, current_database()) as place, '' as whose
+        from ({its}) s left join pg_catalog.pg_database d on d.oid = s.place
+        cross join lateral (values
+            ('closed', s.dbid <> 0 and not (d.datallowconn and has_database_privilege(d.oid, 'connect'))),
+            ('of superusers', s.deptype = 'o' and s.classid in ({superusers_own}))
+        ) k (kind, holds)
+        where k.holds
+        union
+        (select 'not ours', coalesce(d.datname, current_database()), coalesce(owner.name, pg_get_userbyid(10))
+        from pg_catalog.pg_shdepend s
+        left join pg_catalog.pg_database d on d.oid = {place}
+        left join lateral (
+            select pg_get_userbyid(o.refobjid) as name,
+                   o.refobjid in (select oid from reached)
+                       or pg_get_userbyid(o.refobjid) = any (%(roles)s) as is_ours
+            from pg_catalog.pg_shdepend o
+            where (o.dbid, o.classid, o.objid, o.deptype) = (s.dbid, s.classid, s.objid, 'o')
+        ) owner on true
+        where {of_the_role} and s.deptype = 'a' and not current_setting('is_superuser')::bool
+              and s.classid not in (
+                  'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_auth_members'::regclass)
+              and coalesce(not owner.is_ours, not ({is_public}))
+        limit 1000)
+        union all
+        select 'superuser', '', '' from pg_catalog.pg_roles
+        where rolname = %(role)s and rolsuper and not current_setting('is_superuser')::bool""",
+}
+_PLACE = "case s.classid when 'pg_catalog.pg_database'::regclass then s.objid else s.dbid end"
+_OF_THE_ROLE = """s.refclassid = 'pg_catalog.pg_authid'::regclass
+              and s.refobjid = (select oid from pg_catalog.pg_roles where rolname = %(role)s)"""
+_ITS = f"""
+            select s.dbid, s.classid, s.deptype, {_PLACE} as place
+            from pg_catalog.pg_shdepend s where {_OF_THE_ROLE} group by 1, 2, 3, 4"""
 
 _DATABASES = {
     "settings": """
@@ -319,6 +324,9 @@ def _of_the_founder(kind: Kind) -> str:
 
 
 _PIECES = {
+    "its": _ITS,
+    "of_the_role": _OF_THE_ROLE,
+    "place": _PLACE,
     "of_the_founder": " union all ".join(
         _of_the_founder(kind) for kind in KINDS.values() if kind.since == ALWAYS
     ),
@@ -399,7 +407,7 @@ class _Pieces(dict):
         )
 
 
-def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Cluster:
+def read_cluster(connection, scope: Scope) -> Cluster:
     """What the databases of a cluster share; what is inside each is for ``read_inside``."""
     asked = {
         "extensions": scope.extensions,
@@ -410,7 +418,6 @@ def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Clust
     arguments = {
         "roles": _array(scope.roles),
         "databases": _array(scope.databases),
-        "leaving": list(leaving),
         "settings": list(scope.settings),
         "closed": list(scope.closed),
     }
@@ -427,6 +434,15 @@ def read_cluster(connection, scope: Scope, leaving: Iterable[str] = ()) -> Clust
         databases=_databases(answers),
         grants=frozenset(map(_right, answers.get("rights", ()))),
         server=_server(server, answers),
+    )
+
+
+def read_leaver(connection, role: str, scope: Scope) -> tuple[tuple[tuple, ...], tuple[tuple, ...]]:
+    """Where a role has something and whether it owns there, and what keeps it from being dropped."""
+    answers = _ask(connection, _LEAVER, {"role": role, "roles": _array(scope.roles)})
+    return (
+        _sorted(answers["dependents"], "database", "owns"),
+        _sorted(answers["kept_by"], "kind", "place", "whose"),
     )
 
 
@@ -459,8 +475,6 @@ def _server(row: Mapping, answers: Mapping) -> Server:
         extensions={e["name"]: (e["default_version"], *e["versions"]) for e in answers.get("extensions", ())},
         of_superusers=frozenset(e["name"] for e in answers.get("extensions", ()) if e["of_superusers"]),
         unknown_settings={row["name"]: tuple(row["known"]) for row in answers.get("unknown_settings", ())},
-        dependents=_grouped(answers["dependents"], "role", "database", "owns"),
-        kept_by=_grouped(answers["kept_by"], "role", "kind", "place", "whose"),
         in_use_by=_grouped(answers["in_use_by"], "database", "kind", "name"),
         grantors={(row["role"], row["member"]): tuple(row["grantors"]) for row in answers["memberships"]},
         occupied=frozenset(row["database"] for row in answers.get("occupied", ())),
@@ -474,6 +488,10 @@ def _grouped(rows: Iterable[Mapping], by: str, *rest: str) -> dict[str, tuple[tu
     for row in rows:
         found[row[by]].append(tuple(row[key] for key in rest))
     return {key: tuple(sorted(values)) for key, values in found.items()}
+
+
+def _sorted(rows: Iterable[Mapping], *keys: str) -> tuple[tuple, ...]:
+    return tuple(sorted(tuple(row[key] for key in keys) for row in rows))
 
 
 _FLAGS = ("superuser", "createdb", "createrole", "replication", "bypassrls")

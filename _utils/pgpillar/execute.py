@@ -30,7 +30,7 @@ from pgpillar import (
     text,
 )
 from pgpillar.connect import ClusterError, Gateway, explained
-from pgpillar.model import ABSENT, PRESENT, Cluster, Database, Membership, Role, Secret, Trouble
+from pgpillar.model import PRESENT, Cluster, Database, Membership, Role, Secret, Trouble
 from pgpillar.plan import (
     STEP,
     Change,
@@ -715,7 +715,8 @@ class _Run:
     def _places_now(self, role: Role) -> list[str]:
         """Where a role has something, asked again: it may have made more after the plan was made."""
         scope = catalog.scope_of(self.wanted)._replace(databases=(), passwords=False, extensions=False)
-        now = catalog.read_cluster(self.connection, scope, _leaving(self.wanted))
+        now = catalog.read_cluster(self.connection, scope)
+        now = observe.with_leavers(self.connection, now, scope, [role.name])
         current = replace(self.current, roles=now.roles, server=now.server)
         current = observe.with_entrusted(self.gateway, current, self.wanted)
         if why := impossible_farewells(current, self.wanted).get(f"role {role.name!r}"):
@@ -807,10 +808,6 @@ def _set_writable(connection) -> None:
 _WRITABLE = """
     select set_config('default_transaction_read_only', 'off', false) from pg_settings
     where name = 'default_transaction_read_only' and source in ('database', 'user', 'database user')"""
-
-
-def _leaving(wanted: Cluster) -> list[str]:
-    return [name for name, role in wanted.roles.items() if role.state == ABSENT]
 
 
 def _staying(wanted: Cluster) -> dict[str, Role]:

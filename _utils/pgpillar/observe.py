@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -53,10 +53,12 @@ def is_replica(gateway: Gateway) -> bool:
 def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
     """The same, beginning on a connection that is open already."""
     leaving = [BOOTSTRAP_LOGIN, *(name for name, role in wanted.roles.items() if role.state == ABSENT)]
+    scope = catalog.scope_of(wanted)
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     with _failing_well(gateway.endpoint.host):
-        current = catalog.read_cluster(connection, catalog.scope_of(wanted), leaving)
-    connection.rollback()
+        current = catalog.read_cluster(connection, scope)
+        connection.rollback()
+        current = with_leavers(connection, current, scope, leaving)
     with ThreadPoolExecutor(READERS) as pool:
         looked_into = dict(pool.map(partial(_try_to_look, gateway, wanted), _readable(current, wanted)))
     unseen = {name: str(found) for name, found in looked_into.items() if isinstance(found, ClusterError)}
@@ -71,6 +73,28 @@ def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
     current = replace(current, roles={**current.roles, **roles})
     rest = {name: database for name, database in wanted.databases.items() if name not in unseen}
     return Sight(current, replace(wanted, databases=rest), unseen, unproven, healing)
+
+
+def with_leavers(connection, current: Cluster, scope: catalog.Scope, leaving: Iterable[str]) -> Cluster:
+    """With what roles that leave have. Where that cannot be read, it concerns that role alone."""
+    dependents, kept_by = {}, {}
+    for name in filter({*current.roles, *_login_of_scripts(current)}.__contains__, leaving):
+        try:
+            dependents[name], kept_by[name] = catalog.read_leaver(connection, name, scope)
+        except (psycopg2.Error, *UNREADABLE) as error:
+            if connection.closed:
+                raise
+            kept_by[name] = (("unknown", "", _why(error)),)
+        connection.rollback()
+    return replace(current, server=replace(current.server, dependents=dependents, kept_by=kept_by))
+
+
+def _login_of_scripts(current: Cluster) -> list[str]:
+    return [BOOTSTRAP_LOGIN] if current.server.has_login_of_scripts else []
+
+
+def _why(error: Exception) -> str:
+    return explained(error) if isinstance(error, psycopg2.Error) else fault(error)
 
 
 def with_entrusted(gateway: Gateway, current: Cluster, wanted: Cluster) -> Cluster:

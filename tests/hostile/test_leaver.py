@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import psycopg2
 import pytest
 
-from pgpillar import execute, handover
+from pgpillar import catalog, execute, handover
 from tests.hostile.limits import superuser_alone
 from tests.hostile.scene import trap
 
@@ -262,4 +262,28 @@ def test_an_application_waits_for_one_thing_of_a_role_that_leaves_and_not_for_al
     with held_one_after_another(scene), scene.repeating(read):
         outcome = scene.cluster.attempt(**scene.pillar(**LEAVING))
     assert (outcome.failures, failed) == ({}, [])
+    assert is_gone(scene)
+
+
+def test_a_role_with_very_many_things_stops_nobody(scene):
+    """One by one, they could not be looked at within the time that a statement has."""
+    scene.begins()
+    scene.founder("create database theirs", "postgres")
+    scene.sql("select count(lo_create(0)) from generate_series(1, 200000)", dbname="theirs")
+    scene.cluster.endpoint["statement_timeout"] = 2
+    scene.endures(where="role 'mallory'", **LEAVING)
+
+
+def test_what_a_role_has_that_cannot_be_read_in_time_keeps_that_role_alone(scene, monkeypatch):
+    scene.begins()
+    scene.cluster.endpoint["statement_timeout"] = 1
+    slow = "select pg_sleep(60)::text as kind, '' as place, '' as whose where %(role)s = 'mallory'"
+    with monkeypatch.context() as patched:
+        patched.setitem(catalog._LEAVER, "kept_by", slow)
+        foreseen = scene.forecast(**LEAVING)
+        naming = ["what role 'mallory' has cannot be read", "statement timeout"]
+        outcome = scene.endures(where="role 'mallory'", naming=naming, **LEAVING)
+    assert outcome.failures == foreseen.failures
+    assert not is_gone(scene)
+    scene.heals(**LEAVING)
     assert is_gone(scene)
