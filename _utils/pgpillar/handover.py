@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from psycopg2.sql import SQL, Composable, Identifier
+from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from pgpillar import sql
 from pgpillar.connect import ClusterError
@@ -13,50 +13,145 @@ from pgpillar.model import Role
 
 SHOWN = 5
 
-# Code that runs as the owner of a thing: the body of a SECURITY DEFINER routine, what a view or a rule reads,
-# a trigger behind a foreign key, and functions in the expressions that ANALYZE evaluates. A superuser's
-# function, such as one of an extension, is no danger there.
-_CODE = """
-    select 'pg_catalog.pg_proc'::regclass as catalog, oid, pronamespace as schema, proowner as owner,
-           xmin::text as xid
-    from pg_catalog.pg_proc where prosecdef
+# Functions of PostgreSQL that give other results at other times, and yet do nothing but compute. Some others
+# run statements or the code of types that a text names, such as query_to_xml, or change something.
+_CALM = (
+    *("now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday", "age"),
+    *("date", "time", "timetz", "timestamp", "timestamptz", "timezone", "date_trunc", "date_part", "extract"),
+    *("to_char", "to_date", "to_timestamp", "to_number", "to_json", "to_jsonb"),
+    *("concat", "concat_ws", "format", "array_to_string", "current_setting", "random", "nextval"),
+    *("gen_random_uuid", "uuidv4", "uuidv7", "uuid_generate_v1", "uuid_generate_v4"),
+)
+_CALM_OPERATORS = "^(date|timestamp|timestamptz|interval)_"
+
+# Only a superuser makes functions in C, and only another function can call one that takes an internal value
+_IS_SAFE = """(p.oid < 16384 or p.prolang in (
+        select l.oid from pg_catalog.pg_language l where l.lanname in ('internal', 'c'))
+    and exists (select from pg_catalog.pg_roles r where r.oid = p.proowner and r.rolsuper))"""
+_IS_CALM = f"""(p.provolatile = 'i' or p.proname in ({", ".join(map(repr, _CALM))})
+    or p.provolatile = 's' and p.proname ~ '{_CALM_OPERATORS}')"""
+
+# What a table is made of, and what these things use. Things of initdb's have oids below 16384; pg_depend has
+# no row for most of their uses. The cast of a foreign key is looked for when the key is checked.
+_LEADS_TO = """
+    select d.refclassid, d.refobjid from pg_catalog.pg_depend d
+    where (d.classid, d.objid) = (at.catalog, at.oid) and d.refobjid >= 16384 and (
+        d.refclassid in ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass,
+            'pg_catalog.pg_opclass'::regclass, 'pg_catalog.pg_opfamily'::regclass,
+            'pg_catalog.pg_type'::regclass)
+        or at.catalog = 'pg_catalog.pg_type'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass)
     union all
-    select 'pg_catalog.pg_class'::regclass, oid, relnamespace, relowner, xmin::text
-    from pg_catalog.pg_class c
-    where relkind in ('r', 'p', 'v', 'm', 'f') and oid >= 16384 and (
-        exists (select from pg_catalog.pg_rewrite where ev_class = c.oid)
-        or exists (select from pg_catalog.pg_trigger where tgrelid = c.oid and not tgisinternal)
-        or exists (
-            select from pg_catalog.pg_depend part join pg_catalog.pg_depend uses
-                on (uses.classid, uses.objid) = (part.classid, part.objid)
-            join (
-                select 'pg_catalog.pg_proc'::regclass as catalog, oid, proowner as owner
-                from pg_catalog.pg_proc
-                union all select 'pg_catalog.pg_operator'::regclass, oid, oprowner
-                from pg_catalog.pg_operator
-                union all select 'pg_catalog.pg_opclass'::regclass, oid, opcowner from pg_catalog.pg_opclass
-            ) used on (used.catalog, used.oid) = (uses.refclassid, uses.refobjid)
-            join pg_catalog.pg_roles r on r.oid = used.owner
-            where part.refclassid = 'pg_catalog.pg_class'::regclass and part.refobjid = c.oid
-                and part.classid in (
-                    'pg_catalog.pg_class'::regclass, 'pg_catalog.pg_statistic_ext'::regclass)
-                and not r.rolsuper))"""
+    select d.classid, d.objid from pg_catalog.pg_depend d
+    where (d.refclassid, d.refobjid) = (at.catalog, at.oid) and (
+        d.deptype in ('a', 'i', 'P', 'S')
+        or d.classid in ('pg_catalog.pg_cast'::regclass, 'pg_catalog.pg_opclass'::regclass)
+        or d.classid = 'pg_catalog.pg_constraint'::regclass and at.catalog = 'pg_catalog.pg_class'::regclass)
+    union all
+    select 'pg_catalog.pg_type'::regclass, t.atttypid
+    from pg_catalog.pg_constraint k join pg_catalog.pg_attribute t
+        on t.attrelid = k.conrelid and t.attnum = any (k.conkey)
+        or t.attrelid = k.confrelid and t.attnum = any (k.confkey)
+    where at.catalog = 'pg_catalog.pg_constraint'::regclass and k.oid = at.oid and k.contype = 'f'
+          and t.atttypid >= 16384"""
+
+# The expressions in what a table is made of. PostgreSQL 13 has none in statistics.
+_EXPRESSIONS = """
+    select adbin::text from pg_catalog.pg_attrdef
+    where at.catalog = 'pg_catalog.pg_attrdef'::regclass and oid = at.oid
+    union all
+    select conbin::text from pg_catalog.pg_constraint
+    where at.catalog = 'pg_catalog.pg_constraint'::regclass and oid = at.oid
+    union all
+    select typdefaultbin::text from pg_catalog.pg_type
+    where at.catalog = 'pg_catalog.pg_type'::regclass and oid = at.oid
+    union all
+    select concat(indexprs, indpred) from pg_catalog.pg_index
+    where at.catalog = 'pg_catalog.pg_class'::regclass and indexrelid = at.oid
+    union all
+    select partexprs::text from pg_catalog.pg_partitioned_table
+    where at.catalog = 'pg_catalog.pg_class'::regclass and partrelid = at.oid
+    union all
+    select to_jsonb(s) ->> 'stxexprs' from pg_catalog.pg_statistic_ext s
+    where at.catalog = 'pg_catalog.pg_statistic_ext'::regclass and s.oid = at.oid"""
+
+# Each kind of part that holds no code, if this holds. What is of no such kind is taken for code.
+_HARMLESS = {
+    "pg_class": """exists (
+        select from pg_catalog.pg_class c
+        where c.oid = at.oid and c.relkind in ('r', 'p', 'S', 'i', 'I', 't', 'c'))""",
+    "pg_proc": f"exists (select from pg_catalog.pg_proc p where p.oid = at.oid and {_IS_SAFE})",
+    # That of a foreign key
+    "pg_trigger": """exists (
+        select from pg_catalog.pg_trigger t where t.oid = at.oid and t.tgisinternal and t.tgfoid < 16384)""",
+    **dict.fromkeys(
+        ("pg_type", "pg_attrdef", "pg_constraint", "pg_statistic_ext", "pg_cast", "pg_operator")
+        + ("pg_opclass", "pg_opfamily", "pg_amop", "pg_amproc", "pg_publication_rel"),
+        "true",
+    ),
+}
+_IS_HARMLESS = " ".join(f"when 'pg_catalog.{name}'::regclass then {test}" for name, test in _HARMLESS.items())
+
+# What runs, or lets something run, with the rights of its owner: routines with SECURITY DEFINER, and whatever
+# has columns, such as a view, but for tables that lead to no code. Of the things where ``seed`` holds.
+_CODE = SQL(r"""
+    with recursive owned as (
+        select 'pg_catalog.pg_proc'::regclass as catalog, oid, pronamespace as schema, proowner as owner,
+               xmin::text as xid, false as is_table
+        from pg_catalog.pg_proc where prosecdef
+        union all
+        select 'pg_catalog.pg_class'::regclass, oid, relnamespace, relowner, xmin::text,
+               relkind in ('r', 'p')
+        from pg_catalog.pg_class where relkind in ('r', 'p', 'v', 'm', 'f') and oid >= 16384
+    ), ours as (select * from owned where {seed}),
+    reached as (
+        select catalog, oid from ours where is_table
+        union
+        select next.* from reached at, lateral ({leads_to}) next (catalog, oid)
+        where at.catalog <> 'pg_catalog.pg_proc'::regclass
+    ), steps as (
+        select at.catalog as from_catalog, at.oid as from_oid, next.*
+        from reached at, lateral ({leads_to}) next (catalog, oid)
+        where at.catalog <> 'pg_catalog.pg_proc'::regclass
+    ), to_code as (
+        select catalog, oid from reached at
+        where case at.catalog {is_harmless} else false end is not true or exists (
+            select from ({expressions}) e (tree), regexp_matches(e.tree, ':(?:op)?funcid (\d+)', 'g') called
+            left join pg_catalog.pg_proc p on p.oid = called[1]::oid
+            where ({is_safe} and {is_calm}) is not true)
+        union
+        select s.from_catalog, s.from_oid from to_code join steps s using (catalog, oid)
+    )
+    select * from ours where not is_table or (catalog, oid) in (select * from to_code)""")
+
+
+def _code(seed: str) -> Composed:
+    pieces = {
+        "seed": seed,
+        "leads_to": _LEADS_TO,
+        "is_harmless": _IS_HARMLESS,
+        "expressions": _EXPRESSIONS,
+        "is_safe": _IS_SAFE,
+        "is_calm": _IS_CALM,
+    }
+    return _CODE.format(**{name: SQL(piece) for name, piece in pieces.items()})
+
 
 # Of what lies in a declared schema, the plan names each thing and its new owner, but for an extension's
+_IN_NO_DECLARED_SCHEMA = """pg_get_userbyid(owner) = any (%(roles)s) and exists (
+    select from pg_catalog.pg_namespace n where n.oid = schema and n.nspname !~ '^pg_temp_' and (
+        n.nspname <> all (%(declared)s) or exists (
+            select from pg_catalog.pg_depend d
+            where (d.classid, d.objid, d.deptype) = (owned.catalog, owned.oid, 'e'))))"""
 _ENTRUSTED = SQL("""
     select pg_get_userbyid(code.owner), i.type || ' ' || i.identity
-    from ({code}) code join pg_catalog.pg_namespace n on n.oid = code.schema,
+    from ({code}) code,
          pg_identify_object(code.catalog, code.oid, 0) i
-    where pg_get_userbyid(code.owner) = any (%(roles)s) and n.nspname !~ '^pg_temp_'
-          and (n.nspname <> all (%(declared)s) or exists (
-              select from pg_catalog.pg_depend d
-              where (d.classid, d.objid, d.deptype) = (code.catalog, code.oid, 'e')))
     union all
     select pg_get_userbyid(subowner), 'subscription ' || quote_ident(subname)
     from pg_catalog.pg_subscription
     where subdbid = (select oid from pg_catalog.pg_database where datname = current_database())
           and pg_get_userbyid(subowner) = any (%(roles)s) and not %(is_declared)s
-    order by 1, 2""").format(code=SQL(_CODE))
+    order by 1, 2""").format(code=_code(_IN_NO_DECLARED_SCHEMA))
 
 # To give these away, an admin that is no superuser needs an heir who may create in their schema: by a grant,
 # since the memberships that it has now may end in this run
@@ -92,20 +187,19 @@ _WITHOUT_A_PLACE = """
                       else pg_get_userbyid(a.grantee) end))
     order by 1, 2"""
 
+_IS_TEMPORARY = """pg_get_userbyid(owner) = %s and exists (
+    select from pg_catalog.pg_namespace n where n.oid = schema and n.nspname ~ '^pg_temp_')"""
 _TEMPORARY = SQL("""
     select i.type, i.identity
-    from ({code}) code join pg_catalog.pg_namespace n on n.oid = code.schema,
-         pg_identify_object(code.catalog, code.oid, 0) i
-    where pg_get_userbyid(code.owner) = %s and n.nspname ~ '^pg_temp_' order by 1, 2""").format(
-    code=SQL(_CODE)
-)
+    from ({code}) code, pg_identify_object(code.catalog, code.oid, 0) i
+    order by 1, 2""").format(code=_code(_IS_TEMPORARY))
 
 # What hands over has alone written rows in this transaction, and none in a part of it that has a savepoint
+_IS_GIVEN = "xid = (pg_current_xact_id()::text::bigint & 4294967295)::text"
 _GIVEN = SQL("""
     select i.type || ' ' || i.identity
-    from ({code}) code, pg_identify_object(code.catalog, code.oid, 0) i
-    where code.xid = (pg_current_xact_id()::text::bigint & 4294967295)::text order by 1""").format(
-    code=SQL(_CODE)
+    from ({code}) code, pg_identify_object(code.catalog, code.oid, 0) i order by 1""").format(
+    code=_code(_IS_GIVEN)
 )
 
 # What locks its table, view or sequence until the end of the transaction. A sequence of a table follows that.

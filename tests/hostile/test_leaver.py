@@ -70,6 +70,38 @@ RUNS_AS_OWNER = {
         create operator attic.=== (leftarg = int, rightarg = int, function = attic.two);
         create table attic.counted (a int);
         create index on attic.counted (a) where a operator(attic.===) 1""",
+    "table attic.defaulting": """
+        create function attic.five() returns int language sql as 'select 5';
+        create table attic.defaulting (id int default attic.five())""",
+    "table attic.checked": "create table attic.checked (id int, check (public.trap_text(id) <> ''))",
+    "table attic.quoting": """create table attic.quoting (
+        id int check (query_to_xml('select public.trap()', true, true, '') is not null))""",
+    "table attic.computed": """create table attic.computed (
+        id int, what text generated always as (public.trap_text(id)) stored)""",
+    "table attic.ranged": """
+        create function attic.distance(int, int) returns float8 language plpgsql immutable
+            as 'begin perform public.trap(); return 1; end';
+        create type attic.reach as range (subtype = int, subtype_diff = attic.distance);
+        create table attic.ranged (r attic.reach)""",
+    "table attic.in_domain": """
+        create domain attic.d as int check (public.trap_text(value) <> '');
+        create table attic.in_domain (id int); create index on attic.in_domain ((id::attic.d))""",
+    "table attic.in_composite": """
+        create domain attic.d as int check (public.trap_text(value) <> '');
+        create type attic.c as (d attic.d);
+        create table attic.in_composite (c attic.c[])""",
+    "table attic.converted": """
+        create type attic.e as enum ('a');
+        create function attic.number(attic.e) returns int language plpgsql immutable
+            as 'begin perform public.trap(); return 1; end';
+        create cast (attic.e as int) with function attic.number(attic.e) as implicit;
+        create table attic.converted (e attic.e)""",
+    "table attic.parted": """
+        create table attic.parted (id int) partition by range (id);
+        create table attic.part (id int check (public.trap_text(id) <> ''));
+        alter table attic.parted attach partition attic.part default""",
+    "table attic.guarded": """create table attic.guarded (id int);
+        create policy p on attic.guarded using (public.trap())""",
 }
 
 
@@ -91,17 +123,40 @@ def test_what_runs_as_its_owner_in_an_undeclared_schema_goes_to_no_heir(scene, w
 
 
 PLAIN = """
-    create schema attic; create table attic.t (id int primary key, what text check (length(what) > 1));
-    create index on attic.t (lower(what)); create sequence attic.s; create type attic.e as enum ();
-    create function attic.f() returns int language sql as 'select 1'"""
+    create schema attic; create sequence attic.s; create type attic.e as enum ('a');
+    create function attic.f() returns int language sql as 'select 1';
+    create domain attic.positive as int check (value > 0);
+    create type attic.span as range (subtype = float8);
+    create collation attic.c from "C";
+    create table attic.kinds (id int primary key, name text unique);
+    create table attic.t (
+        id serial primary key, number int generated always as identity, e attic.e default 'a',
+        what text collate attic.c check (length(what) > 1),
+        by text default concat('by ', session_user),
+        double int generated always as (kind * 2) stored, kind int references attic.kinds on delete set null,
+        made timestamptz not null default now() check (made >= '2020-01-01'),
+        due date default current_date + 1,
+        price attic.positive default 1, span attic.span, key uuid default gen_random_uuid(),
+        until text default to_char(now() at time zone 'utc' + interval '1 day', 'YYYY'),
+        exclude using gist (span with &&));
+    create index on attic.t (lower(what)) where number > 1;
+    create statistics attic.counts on kind, number from attic.t;
+    create table attic.by_date (day date, id int references attic.t on delete cascade)
+        partition by range (day);
+    create table attic.by_date_1 partition of attic.by_date
+        for values from ('2020-01-01') to ('2021-01-01')"""
 
 
 def test_plain_things_in_an_undeclared_schema_go_to_the_heir(scene):
     scene.begins()
+    scene.founder("create extension citext schema pg_catalog; create extension hstore schema pg_catalog")
     scene.sql(PLAIN)
+    scene.sql("""create table attic.extended (name citext unique, more hstore);
+        create index on attic.extended using gin (more)""")
     scene.heals(**LEAVING)
     assert is_gone(scene)
-    assert scene.founder("select tableowner from pg_tables where schemaname = 'attic'") == [("carol",)]
+    owners = "select distinct tableowner from pg_tables where schemaname = 'attic'"
+    assert scene.founder(owners) == [("carol",)]
 
 
 def test_a_database_that_pillar_does_not_name_is_looked_into_as_well(scene):
