@@ -13,6 +13,9 @@ DEBIAN ?= 13
 HOSTS ?=
 EXAMPLES ?= 300
 NOT_THESE := --ignore tests/hosts --ignore tests/schemas
+# Tests mostly wait, so there is one worker more than processors. Each has servers of its own.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+SIDE_BY_SIDE := --numprocesses $(WORKERS) --dist worksteal
 # timelib is left out: it must be compiled, and Salt needs it only to read dates in words.
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make pins' ../build/pins/bin/pip-compile --quiet --upgrade --strip-extras \
   --no-emit-index-url --no-emit-find-links --annotation-style line --unsafe-package timelib
@@ -46,16 +49,17 @@ box:  ## build the box that the hosts are made from; DEBIAN=12 for another
 	@$(PYTHON) -m devtools.box $(DEBIAN)
 
 .PHONY: test
-test:  ## every test but those on hosts and of fetched schemas; PYTEST_ARGS="-k name" to choose
+test:  ## every test but those on hosts and of fetched schemas; PYTEST_ARGS="-k name" to choose, WORKERS=0 to debug
 	@$(SET_UP) test
-	@$(VENV)/python -m pytest tests -p devtools.could_not_run $(NOT_THESE) $(PYTEST_ARGS)
+	@$(VENV)/python -m pytest tests -p devtools.could_not_run $(NOT_THESE) $(SIDE_BY_SIDE) --durations 20 \
+	  $(PYTEST_ARGS)
 
 .PHONY: fuzz
 fuzz:  ## the tests whose examples hypothesis draws, with new ones and more; EXAMPLES=1000, SEED=7 to draw the same
 	@$(SET_UP) test
 	@seed=$${SEED:-$$RANDOM}; echo "make fuzz SEED=$$seed EXAMPLES=$(EXAMPLES)  # draws these again"; \
 	  EXAMPLES=$(EXAMPLES) $(VENV)/python -m pytest tests -p devtools.could_not_run $(NOT_THESE) \
-	  -m hypothesis --hypothesis-seed=$$seed $(PYTEST_ARGS)
+	  -m hypothesis --hypothesis-seed=$$seed $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: test-hosts
 test-hosts:  ## the tests on hosts: brings them up, and ends them (as root)
@@ -70,7 +74,7 @@ test-schemas:  ## converge PostgreSQL's regression database and the schemas of a
 .PHONY: test-hostile
 test-hostile:  ## every attack on every PostgreSQL, as a superuser and as a hosted admin; make test runs some
 	@$(SET_UP) test
-	@$(VENV)/python -m pytest tests/hostile -p devtools.could_not_run --every-major $(PYTEST_ARGS)
+	@$(VENV)/python -m pytest tests/hostile -p devtools.could_not_run --every-major $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 LINTS := lint-python lint-format lint-states lint-yaml lint-workflow lint-examples lint-names
 .PHONY: lint $(LINTS)

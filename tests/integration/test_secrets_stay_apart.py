@@ -301,7 +301,7 @@ def test_who_comes_with_another_key_is_nobody(sites):
     assert json.loads(answer) == f"SystemExit: {os.EX_NOPERM}"
 
 
-@pytest.mark.parametrize("attack", ATTACKS.keys() - HARMLESS)
+@pytest.mark.parametrize("attack", sorted(ATTACKS.keys() - HARMLESS))
 def test_a_careless_master_would_be_seen(sites, attack):
     answers = sites("careless").got(ATTACKERS[-1])[attack]
     assert seen(answers) or any(MINED in answer for answer in answers)
