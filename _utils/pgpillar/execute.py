@@ -220,7 +220,9 @@ class _Run:
         self.current, self.healing, self.scripts = task.current, task.healing, task.scripts
         self.wanted = replace(task.wanted, databases={**task.wanted.databases, **unseen})
         self.version = self.current.server.version
-        self.patience = 0.0
+        # Seconds to wait in vain, by owner: for all databases of one, so that many do not make a run long
+        self.patience = defaultdict(lambda: float(gateway.endpoint.lock_timeout))
+        self.waiting_for = ""
         self.outcome = Outcome([], {**task.failures})
         self.held: set[tuple[str, str]] = set()  # (database, role): settings of that role there
         self.missing = task.missing
@@ -231,13 +233,13 @@ class _Run:
         for stage in _STAGES:
             work = [change for change in changes if stage in _stages(change)]
             for where, share in _shares(stage, work):
+                self.waiting_for = next(filter(None, map(self._owner, share)), where)
                 if not self._attempt(where, partial(_STAGES[stage], self, share)):
                     return self.outcome
         return self.outcome
 
     def _attempt(self, where: str, do: Callable[[], list[Change]]) -> bool:
         """Do one share of the work. False where nothing more can be done after it."""
-        self.patience = float(self.gateway.endpoint.lock_timeout)  # seconds to wait in vain, for all of it
         self.outcome.failures.pop(where, None)  # the database could not be seen, and may be mended now
         try:
             self.outcome.changes.extend(do())
@@ -250,6 +252,10 @@ class _Run:
         except observe.UNREADABLE as error:  # of this share alone, whatever it is
             self.outcome.failures[where] = observe.fault(error)
         return (where != ROLES_STAGE and self._has_lock()) or where not in self.outcome.failures
+
+    def _owner(self, change: Change) -> str:
+        found = self.current.databases.get(change.database)
+        return found.owner if found else ""
 
     def _has_lock(self) -> bool:
         return not self.connection.closed and self.lock.is_held()
@@ -458,8 +464,8 @@ class _Run:
                 return work()
             except _Blocked as blocked:
                 last = blocked
-            self.patience -= time.monotonic() - start
-            if self.patience <= 0:
+            self.patience[self.waiting_for] -= time.monotonic() - start
+            if self.patience[self.waiting_for] <= 0:
                 break
         raise _Failed(self._sentence(last))
 

@@ -212,9 +212,13 @@ class Scene:
 
     def trapped(self):
         """(current user, session user, is_superuser) of each that ran the trap."""
+        return self.logged(r"trap: (\S+) (\S+) (on|off)\s*$")
+
+    def logged(self, pattern):
+        """What the server has logged of this since the attack began."""
         with open(self.server.log, "rb") as log:
             log.seek(self._mark)
-            return re.findall(r"trap: (\S+) (\S+) (on|off)\s*$", log.read().decode("latin-1"), re.M)
+            return re.findall(pattern, log.read().decode("latin-1"), re.M)
 
     def _is_harmless(self, current, session, mighty):
         return {current, session} <= self.suspects and mighty == "off"

@@ -3,6 +3,7 @@
 import re
 import resource
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg2
@@ -1006,3 +1007,20 @@ def test_an_owner_that_holds_one_thing_after_another_uses_up_one_limit(scene):
         assert time.monotonic() - start < 5
     assert "mallory" in said
     scene.heals(**wanted)
+
+
+def test_an_owner_that_holds_things_in_several_databases_uses_up_one_limit(scene):
+    """In each of the others a run tries once, as it would for somebody who holds nothing."""
+    scene.cluster.endpoint["lock_timeout"] = 4
+    more = {f"shop{n}": "mallory" for n in range(3)}
+    scene.begins(databases=more)
+    wanted = {name: {"owner": "mallory", "access": {"app": "read"}} for name in more}
+    with ExitStack() as stack:
+        for name in more:
+            scene.sql("create table orders (id int)", dbname=name)
+            stack.enter_context(scene.holding("lock table orders", dbname=name))
+        outcome = scene.cluster.attempt(**scene.pillar(databases=wanted))
+    assert outcome.failures.keys() == {f"database '{name}'" for name in more}
+    in_one = 4 / 0.2  # it waits 0.2 s (NEXT_LOCK) each time
+    assert len(scene.logged("canceling statement due to lock timeout")) <= in_one + 2
+    scene.heals(databases=wanted)
