@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2 import errors
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from pgpillar import catalog, scram, sql
+from pgpillar import catalog, scram, sessions, sql
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import BOOTSTRAP_LOGIN, Secret
 
@@ -143,8 +143,8 @@ def remove_login(gateway: Gateway, databases: Iterable[str]) -> None:
         cursor.execute("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", [BOOTSTRAP_LOGIN])
         if not cursor.fetchone():
             return
-        for statement in (_NOLOGIN, _LEAVE, _SESSIONS):
-            cursor.execute(statement)
+        cursor.execute(_NOLOGIN)
+        _end_sessions(connection, gateway)
         try:
             for database in databases:
                 _drop_owned(gateway, database)
@@ -153,26 +153,39 @@ def remove_login(gateway: Gateway, databases: Iterable[str]) -> None:
             _put_aside(cursor)
 
 
+def _end_sessions(connection, gateway: Gateway) -> None:
+    """One that goes on could make more meanwhile."""
+    patience = gateway.endpoint.lock_timeout
+    if left := sessions.ended(connection, sessions.OF_ROLE, BOOTSTRAP_LOGIN, patience):
+        raise ClusterError(
+            f"the sessions of {BOOTSTRAP_LOGIN!r}, the login of bootstrap scripts, do not end: {left}; "
+            "end them, and run this again"
+        )
+
+
 def _put_aside(cursor) -> None:
     """Others can grant the login a right elsewhere, so that it cannot be dropped.
 
     The role then stays under another name, without a login and in no other role; ``unmanaged`` lists it.
     """
+    cursor.execute(_LEAVE)
     aside = Identifier(f"{BOOTSTRAP_LOGIN}_{secrets.token_hex(4)}")
     cursor.execute(SQL("ALTER ROLE {} RENAME TO {}").format(_LOGIN, aside))
 
 
 # Whoever runs as the login could give it another password
 _NOLOGIN = SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(_LOGIN)
-# On the server, since a name may not be UTF-8
-_LEAVE = """DO $$ DECLARE one name; BEGIN
-    FOR one IN SELECT r.rolname FROM pg_catalog.pg_auth_members m
+# On the server, since a name may not be UTF-8. From 16 on each grantor has a membership of its own to revoke;
+# before that there is one, and who granted it may be gone.
+_LEAVE = """DO $$ DECLARE one record; BEGIN
+    FOR one IN SELECT r.rolname AS role,
+                      CASE WHEN current_setting('server_version_num')::int >= 160000
+                           THEN format(' GRANTED BY %I', pg_get_userbyid(m.grantor)) END AS granted
+               FROM pg_catalog.pg_auth_members m
                JOIN pg_catalog.pg_roles r ON r.oid = m.roleid JOIN pg_catalog.pg_roles l ON l.oid = m.member
                WHERE l.rolname = 'pgpillar_bootstrap'
-    LOOP EXECUTE format('REVOKE %I FROM pgpillar_bootstrap', one); END LOOP; END $$"""
-_SESSIONS = """
-    SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-    WHERE usename = 'pgpillar_bootstrap'"""
+    LOOP EXECUTE format('REVOKE %I FROM pgpillar_bootstrap%s CASCADE', one.role, one.granted); END LOOP;
+    END $$"""
 
 
 def _drop_owned(gateway: Gateway, database: str) -> None:

@@ -98,10 +98,12 @@ _ROLES = {
         from pg_roles
         where case when %(roles)s::text[] is null then rolname !~ '^pg_'
                    else rolname = any (%(roles)s) end""",
+    # Those of the login of scripts end with it, before anything else is changed
     "memberships": """
         select r.rolname as role, m.rolname as member, bool_or(a.admin_option) as admin, {options},
                array_agg(distinct pg_get_userbyid(a.grantor)) as grantors
         from pg_auth_members a join pg_roles r on r.oid = a.roleid join pg_roles m on m.oid = a.member
+        where m.rolname <> '{login_of_scripts}' and {stays}
         group by 1, 2
         having %(roles)s::text[] is null or m.rolname = any (%(roles)s) or m.rolname = current_user
             or bool_or(pg_get_userbyid(a.grantor) = any (%(roles)s))""",
@@ -380,7 +382,7 @@ class _Pieces(dict):
 
     def __init__(self, connection):
         version = connection.server_version
-        options, acts = "true as inherit, true as set", "true"
+        options, acts, stays = "true as inherit, true as set", "true", "true"
         # pg_settings hides some from an admin that is no superuser
         is_unknown = (
             "case when current_setting('is_superuser')::bool then current_setting(name, true) is null end"
@@ -392,6 +394,7 @@ class _Pieces(dict):
         if version >= 160000:
             options = "bool_or(a.inherit_option) as inherit, bool_or(a.set_option) as set"
             acts = "a.inherit_option and a.set_option"
+            stays = f"pg_get_userbyid(a.grantor) <> '{BOOTSTRAP_LOGIN}'"
         # From 17 on, a multirange goes with its range
         owned_types = "'d', 'e', 'r'" if version >= 170000 else "'d', 'e', 'r', 'm'"
         # From 16 on, others than superusers may own a subscription
@@ -399,6 +402,7 @@ class _Pieces(dict):
         super().__init__(
             _PIECES,
             options=options,
+            stays=stays,
             reached=_REACHED.format(acts=acts),
             is_public=is_public,
             owned_types=owned_types,

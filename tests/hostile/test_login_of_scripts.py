@@ -1,5 +1,9 @@
 """The login of bootstrap scripts, and the mark of an unfinished database, in the hands of others."""
 
+import os
+import signal
+from contextlib import contextmanager
+
 import psycopg2
 import pytest
 
@@ -68,6 +72,51 @@ def test_what_a_killed_run_left_of_the_login_is_removed_by_any_run(scene, monkey
     assert scene.cluster.converge(**scene.pillar()) == foreseen
     assert logins(scene) == []
     scene.heals()
+
+
+@contextmanager
+def stopped(pid):
+    """A server process that does nothing, and so does not end."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@superuser_alone
+def test_the_login_stays_until_its_sessions_have_ended(scene):
+    scene.begins()
+    scene.founder("create role pgpillar_bootstrap login password 'secret'", "postgres")
+    scene.cluster.passwords["pgpillar_bootstrap"] = "secret"
+    with scene.session("pgpillar_bootstrap", "postgres") as session:
+        pid = session.info.backend_pid
+        with stopped(pid):
+            scene.endures(where="role 'pgpillar_bootstrap'", naming=[f"backend {pid} "])
+            assert logins(scene)
+    scene.heals()
+    assert logins(scene) == []
+
+
+@from_major(16)
+@superuser_alone
+def test_a_login_that_is_put_aside_is_in_no_other_role(scene):
+    """Another role than the admin has put it there, and it has put others there."""
+    scene.begins()
+    scene.founder("create database theirs", "postgres")
+    scene.founder("create role pgpillar_bootstrap", "postgres")
+    scene.founder("grant connect on database theirs to pgpillar_bootstrap", "postgres")
+    scene.founder("create table t (); grant select on t to pgpillar_bootstrap", "theirs")
+    scene.stranger()
+    scene.founder("grant zoe to stranger with admin option", "postgres")
+    scene.founder("set role stranger; grant zoe to pgpillar_bootstrap with admin option", "postgres")
+    scene.founder("set role pgpillar_bootstrap; grant zoe to app", "postgres")
+    scene.founder("alter database theirs allow_connections false", "postgres")
+    assert scene.cluster.attempt(**scene.pillar()).failures == {}
+    (aside,) = scene.founder("select oid::regrole from pg_roles where rolname ~ '^pgpillar_boot'", "postgres")
+    assert aside[0].startswith("pgpillar_bootstrap_")
+    members = "select member::regrole::text from pg_auth_members where roleid = 'zoe'::regrole"
+    assert aside not in scene.founder(members, "postgres")
 
 
 def limit_of_shop(scene):
