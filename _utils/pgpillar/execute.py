@@ -103,8 +103,8 @@ def _possible(gateway: Gateway, sight: observe.Sight, fetch: Fetch) -> _Task:
     found = refusals.possible(sight.current, _without_passwords(sight.wanted, sight.unproven))
     scripts, missed = _scripts(found, fetch)
     found = found.without(missed)
-    # In a database that stays as it is, an heir gets things that the plan does not name
-    found = found._replace(current=observe.with_entrusted(gateway, found.current, found.wanted))
+    current = observe.with_waiting(found.current, found.wanted, {*found.databases, *sight.unseen})
+    found = found._replace(current=observe.with_entrusted(gateway, current, found.wanted))
     failures = _by_place(
         ("database", {name: [why] for name, why in sight.unseen.items()}),
         ("database", found.databases),
@@ -724,6 +724,9 @@ class _Run:
         now = catalog.read_cluster(self.connection, scope)
         now = observe.with_leavers(self.connection, now, scope, [role.name])
         current = replace(self.current, roles=now.roles, server=now.server)
+        its_places = [name for name, _ in current.server.dependents.get(role.name, ())]
+        failed = [name for name in its_places if f"database {name!r}" in self.outcome.failures]
+        current = observe.with_waiting(current, self.wanted, failed)
         current = observe.with_entrusted(self.gateway, current, self.wanted)
         if why := impossible_farewells(current, self.wanted).get(f"role {role.name!r}"):
             raise _Failed(why)

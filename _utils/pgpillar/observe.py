@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -97,6 +97,15 @@ def _why(error: Exception) -> str:
     return explained(error) if isinstance(error, psycopg2.Error) else fault(error)
 
 
+def with_waiting(current: Cluster, wanted: Cluster, failed: Container[str]) -> Cluster:
+    """With the roles that stay: an heir would get what is another's in a database that has failed."""
+    kept_by = defaultdict(tuple, current.server.kept_by)
+    for role in wanted.heirs:
+        owned = [name for name, owns in current.server.dependents.get(role, ()) if owns]
+        kept_by[role] += tuple(("waits", name, "") for name in owned if name in failed)
+    return replace(current, server=replace(current.server, kept_by=kept_by))
+
+
 def with_entrusted(gateway: Gateway, current: Cluster, wanted: Cluster) -> Cluster:
     """With what roles that leave own and no heir is given, since it would run with the heir's rights."""
     kept_by = defaultdict(list, {role: [*some] for role, some in current.server.kept_by.items()})
@@ -110,7 +119,7 @@ def _places_of_leavers(current: Cluster, wanted: Cluster) -> dict[str, list[str]
     """Where they own something. What lets nobody in is refused already."""
     closed = {name for name, database in current.databases.items() if database.state != PRESENT}
     kept = current.server.kept_by.values()
-    closed |= {place for some in kept for kind, place, _ in some if kind == "closed"}
+    closed |= {place for some in kept for kind, place, _ in some if kind in ("closed", "waits")}
     found = defaultdict(list)
     for role in wanted.heirs:
         for name, owns in current.server.dependents.get(role, ()):

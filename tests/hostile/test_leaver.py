@@ -342,3 +342,34 @@ def test_what_a_role_has_that_cannot_be_read_in_time_keeps_that_role_alone(scene
     assert not is_gone(scene)
     scene.heals(**LEAVING)
     assert is_gone(scene)
+
+
+WAITS = {"owner": "carol", "users": {"mallory": {"state": "absent", "reassign_to": "app"}}}
+OWNER = "select pg_get_userbyid(relowner) from pg_class where relname = 'orders'"
+
+
+def test_an_heir_gets_nothing_of_a_database_that_is_refused(scene):
+    """Nobody but its owner may create there, and what is in a declared schema is for that one."""
+    scene.begins()
+    scene.sql("create table orders ()")
+    foreseen = scene.forecast(extensions=["nothing"], **WAITS)
+    outcome = scene.cluster.attempt(**scene.pillar(extensions=["nothing"], **WAITS))
+    assert outcome.failures == foreseen.failures
+    assert outcome.failures.keys() == {"database 'shop'", "role 'mallory'"}
+    assert "it waits for database 'shop'" in outcome.failures["role 'mallory'"]
+    assert scene.founder(OWNER) == [("mallory",)]
+    scene.heals(**WAITS)
+    assert (is_gone(scene), scene.founder(OWNER)) == (True, [("carol",)])
+
+
+def test_an_heir_gets_nothing_of_a_database_that_has_just_failed(scene):
+    scene.begins()
+    scene.sql("create table orders (); create table held (); grant truncate on held to app")
+    scene.founder("alter table held owner to carol")
+    with scene.holding("lock table held", user="app"):
+        outcome = scene.cluster.attempt(**scene.pillar(**WAITS))
+    assert outcome.failures.keys() == {"database 'shop'", "role 'mallory'"}
+    assert "it waits for database 'shop'" in outcome.failures["role 'mallory'"]
+    assert scene.founder(OWNER) == [("mallory",)]
+    scene.heals(**WAITS)
+    assert (is_gone(scene), scene.founder(OWNER)) == (True, [("carol",)])

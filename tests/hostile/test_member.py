@@ -319,3 +319,17 @@ def test_a_verifier_of_megabytes_is_not_read(scene):
         seen = catalog._passwords(session, {"roles": ["mallory"]})
     assert 0 < len(seen["mallory"]) <= 1000
     scene.withstands()
+
+
+@from_major(17)
+@hosted_alone  # a superuser compares verifiers
+def test_a_login_that_does_not_end_is_cut_off_and_has_shown_its_password(scene):
+    scene.begins()
+    scene.founder(
+        "create function slow() returns event_trigger language plpgsql as $e$ begin"
+        " if session_user = 'mallory' then perform pg_sleep(600); end if; end $e$;"
+        "create event trigger slow on login execute function slow()",
+        scene.admin_database,
+    )
+    assert scene.endures().failures == {}
+    assert scene.founder("select 1 from pg_stat_activity where usename = 'mallory'", "postgres") == []
