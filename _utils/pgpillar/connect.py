@@ -49,6 +49,10 @@ _NEUTRAL = {
 _NEUTRAL_SINCE = {"idle_session_timeout": ("0", 140000), "transaction_timeout": ("0", 170000)}
 _EVENT_TRIGGERS_SINCE = 170000  # from then on a login can fire them, and a superuser can turn them off
 
+# The proof of a password asks nothing, so that only a trigger at login can take time on the server.
+# connect_timeout ends the wait for it here, and this ends it there.
+_SHORT, _SHORT_SINCE = {"transaction_timeout": "5s"}, 170000
+
 _FULL = "too many clients|remaining connection slots"
 _FOR_A_SLOT = 5  # seconds
 
@@ -213,7 +217,7 @@ class Gateway:
         parameters = {
             **self.parameters(),
             "user": user,
-            "options": "",
+            "options": _as_options(_SHORT if self.version >= _SHORT_SINCE else {}),
             "application_name": "pgpillar login check",
             **_ASKING,
         }
@@ -355,6 +359,7 @@ _AFTER_THE_PASSWORD = "|".join(
         "not permitted to log in",
         "does not exist$",
         "not currently accepting",
+        "due to transaction timeout",  # in a trigger at login
         "could not access file",  # that of a library which the user is to load
     )
 )

@@ -17,7 +17,8 @@ OF_ROLE, OF_DATABASE = "usename", "datname"
 def ended(connection, column: str, name: str, patience: float) -> str:
     """End them. Returns a description of those that are still there after so many seconds, or nothing.
 
-    What runs without a user, such as autovacuum, ends by itself.
+    What runs without a user, such as autovacuum, ends by itself. From 14 on pg_terminate_backend can wait,
+    but for one session at a time, and 13 cannot: two ways would be more code than this one.
     """
     until, refused = time.monotonic() + patience, set()
     with connection.cursor() as cursor:

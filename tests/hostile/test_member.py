@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from pgpillar import catalog
-from tests.hostile.limits import from_major, superuser_alone
+from tests.hostile.limits import from_major, hosted_alone, superuser_alone
 from tests.hostile.planted import HOSTILE, SHADOWS
 from tests.hostile.scene import SCRIPT, trap
 
