@@ -30,14 +30,16 @@ from pgpillar import (
     text,
 )
 from pgpillar.connect import ClusterError, Gateway, explained
-from pgpillar.model import PRESENT, Cluster, Database, Membership, Role, Secret, Trouble
+from pgpillar.model import BY_OWNER, PRESENT, Cluster, Database, Membership, Role, Secret, Trouble
 from pgpillar.plan import (
     STEP,
     Change,
     Rights,
+    closed_to_code,
     database_changes,
     impossible_farewells,
     impossible_leaves,
+    kept_elsewhere,
     places,
     plan,
     would_fire,
@@ -224,12 +226,14 @@ class _Run:
         self.patience = defaultdict(lambda: float(gateway.endpoint.lock_timeout))
         self.waiting_for = ""
         self.outcome = Outcome([], {**task.failures})
+        self.foretold: list[Change] = []
         self.held: set[tuple[str, str]] = set()  # (database, role): settings of that role there
         self.missing = task.missing
         self.amiss = {*task.missing}  # the roles that a database cannot do with as they are
         self.unjoined: set[str] = set()  # the roles that the admin cannot act for
 
     def run(self, changes: list[Change]) -> Outcome:
+        self.foretold = changes
         for stage in _STAGES:
             work = [change for change in changes if stage in _stages(change)]
             for where, share in _shares(stage, work):
@@ -677,33 +681,62 @@ class _Run:
 
     def _disown(self, change: Change) -> None:
         for database in self._places_now(change.object):
-            with self._entered(database) as connection:
-                here = replace(change, database=database)
-                if change.object.reassign_to:
-                    self._hand_over_tables(connection, here)
-                self._retried(partial(self._part, connection, here))
+            done = []
+            try:
+                self._disown_in(database, change, done)
+            finally:
+                self.outcome.changes.extend(_in_order(done, self.foretold))
 
-    def _hand_over_tables(self, connection, change: Change) -> None:
+    def _disown_in(self, database: str, change: Change, done: list[Change]) -> None:
+        with self._entered(database) as connection:
+            here = replace(change, database=database)
+            if change.object.reassign_to:
+                self._hand_over_tables(connection, here, done)
+            done += self._retried(partial(self._part, connection, here))
+
+    def _hand_over_tables(self, connection, change: Change, done: list[Change]) -> None:
         """What the plan did not name, in steps: each is locked until the end of its transaction."""
         with self._parting(connection, change) as cursor:
             found = [*handover.tables(cursor, change.object)]
         for start in range(0, len(found), STEP):
             some = found[start : start + STEP]
-            self._retried(partial(self._hand_over_some, connection, change, some))
+            done += self._retried(partial(self._hand_over_some, connection, change, some))
 
-    def _hand_over_some(self, connection, change: Change, some: list[int]) -> None:
+    def _hand_over_some(self, connection, change: Change, some: list[int]) -> list[Change]:
         with self._parting(connection, change) as cursor:
             handover.hand_over_tables(cursor, change.object, some)
+            return self._close_to_code(cursor, change)
 
-    def _part(self, connection, change: Change) -> None:
-        """What is left goes to the heir, and the rights of the role go."""
-        role = change.object
+    def _part(self, connection, change: Change) -> list[Change]:
+        """What is left goes to the heir, and the rights of the role go, but not what it passed on."""
+        role, made = change.object, []
         with self._parting(connection, change) as cursor:
+            made += self._keep_elsewhere(cursor, change)
             if role.reassign_to:
                 handover.hand_over(cursor, role, self.current.server.superuser)
+                made += self._close_to_code(cursor, change)
             handover.take_back(cursor, role.name)
             handover.insist_on_nothing_owned(cursor, role.name)
             cursor.execute(sql.drop_owned(role.name))
+        return made
+
+    def _keep_elsewhere(self, cursor, change: Change) -> list[Change]:
+        declared = observe.declared_schemas(self.wanted, change.database)
+        rights = handover.rights_elsewhere(cursor, [change.object.name], declared)
+        kept = kept_elsewhere(change.object, change.database, rights, self.current, self.wanted)
+        for one in kept:
+            self._make(cursor, one)
+        return kept
+
+    def _close_to_code(self, cursor, change: Change) -> list[Change]:
+        """Nobody else may add code to the tables that this transaction gave to an heir."""
+        heir, declared = change.object.reassign_to, observe.declared_schemas(self.wanted, change.database)
+        rights = handover.rights_elsewhere(cursor, [heir], declared, given=True)
+        revoked = closed_to_code(heir, heir, change.database, rights, self.current)
+        for one in (one for one in revoked if one.object.grantor == BY_OWNER):  # the rest goes in the cascade
+            self._make(cursor, one)
+        handover.insist_that_nobody_adds_code(cursor, change.object, declared)
+        return revoked
 
     @contextmanager
     def _parting(self, connection, change: Change):
@@ -1005,6 +1038,7 @@ _STAGES = {
 # A role that leaves is shut out before the databases are changed, and dropped after them
 _STAGES_OF = {
     "remove login": (LOGIN_STAGE,),
+    **dict.fromkeys(("keep elsewhere", "revoke elsewhere"), ()),  # made when the role is dropped
     "drop role": (LEAVING_STAGE, FAREWELL_STAGE),
     **dict.fromkeys(_FAREWELLS.keys() - {"drop role"}, (FAREWELL_STAGE,)),
 }

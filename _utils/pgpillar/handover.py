@@ -9,7 +9,8 @@ from psycopg2.sql import SQL, Composable, Composed, Identifier
 
 from pgpillar import sql
 from pgpillar.connect import ClusterError
-from pgpillar.model import Role
+from pgpillar.model import Grant, Role
+from pgpillar.undeclared import GRANTEE
 
 SHOWN = 5
 
@@ -195,7 +196,8 @@ _TEMPORARY = SQL("""
     order by 1, 2""").format(code=_code(_IS_TEMPORARY))
 
 # What hands over has alone written rows in this transaction, and none in a part of it that has a savepoint
-_IS_GIVEN = "xid = (pg_current_xact_id()::text::bigint & 4294967295)::text"
+_THIS = "(pg_current_xact_id()::text::bigint & 4294967295)::text"
+_IS_GIVEN = f"xid = {_THIS}"
 _GIVEN = SQL("""
     select i.type || ' ' || i.identity
     from ({code}) code, pg_identify_object(code.catalog, code.oid, 0) i order by 1""").format(
@@ -234,42 +236,91 @@ _STILL_OWNED = """
     order by 1"""
 
 
-# What an owner gave to a role, of things that others may grant as well, named as in GRANT. Before that comes
-# what the role granted to itself, as long as it may still revoke it: one by one, since PostgreSQL looks for
-# somebody who may grant all that a statement names, and that may be the owner.
-_TAKEN_BACK = """
-    select distinct pg_get_userbyid(a.grantor), t.what, a.grantor = t.owner,
-           case when a.grantor = t.owner then 'ALL' else a.privilege_type || t.columns end
+# What rights are granted on, by a path as in a Grant, but for databases, which have their names here
+_THINGS = """
+    select 'database' as kind, array[datname::text] as path, null::text as schema, datdba as owner,
+           datacl as acl, null::aclitem[] as more, null::text as xid
+    from pg_catalog.pg_database
+    union all
+    select 'schema', array[nspname::text], nspname, nspowner, nspacl, null, null from pg_catalog.pg_namespace
+    union all
+    select t.kind, array[n.nspname::text] || t.path, n.nspname, t.owner, t.acl, t.more, t.xid
     from (
-        select datdba as owner, datacl as acl, null::aclitem[] as more, '' as columns,
-               'DATABASE ' || quote_ident(datname) as what
-        from pg_catalog.pg_database
+        select 'type' as kind, typnamespace as schema, array[typname::text] as path, typowner as owner,
+               typacl as acl, null::aclitem[] as more, null::text as xid
+        from pg_catalog.pg_type
         union all
-        select nspowner, nspacl, null, '', 'SCHEMA ' || quote_ident(nspname) from pg_catalog.pg_namespace
-        union all select typowner, typacl, null, '', 'TYPE ' || oid::regtype from pg_catalog.pg_type
-        union all select proowner, proacl, null, '', 'ROUTINE ' || oid::regprocedure from pg_catalog.pg_proc
+        select 'routine', pronamespace, array[proname::text, oidvectortypes(proargtypes)], proowner, proacl,
+               null, null
+        from pg_catalog.pg_proc
         union all
-        select relowner, relacl, null, '',
-               case relkind when 'S' then 'SEQUENCE ' else 'TABLE ' end || oid::regclass
+        select case relkind when 'S' then 'sequence' else 'table' end, relnamespace, array[relname::text],
+               relowner, relacl, null, xmin::text
         from pg_catalog.pg_class
         union all
-        select relowner, attacl, relacl, ' (' || quote_ident(attname) || ')', 'TABLE ' || attrelid::regclass
+        select 'column', relnamespace, array[relname::text, attname::text], relowner, attacl, relacl,
+               c.xmin::text
         from pg_catalog.pg_attribute join pg_catalog.pg_class c on c.oid = attrelid
-    ) t, aclexplode(t.acl) a
+    ) t join pg_catalog.pg_namespace n on n.oid = t.schema where t.acl is not null"""
+
+# What an owner gave to a role, of things that others may grant as well. Before that comes what the role
+# granted to itself, as long as it may still revoke it: one by one, since PostgreSQL looks for somebody who
+# may grant all that a statement names, and that may be the owner.
+_TAKEN_BACK = f"""
+    select distinct pg_get_userbyid(a.grantor), t.kind, t.path, a.grantor = t.owner,
+           case when a.grantor = t.owner and t.kind <> 'column' then 'ALL' else a.privilege_type end
+    from ({_THINGS}) t, aclexplode(t.acl) a
     where pg_get_userbyid(a.grantee) = %s and a.grantee <> t.owner and (
         a.grantor = a.grantee
         or a.grantor = t.owner and pg_has_role(t.owner, 'member')
            and not current_setting('is_superuser')::bool
            and exists (
                select from aclexplode(t.acl || t.more) g where g.is_grantable and g.grantee <> t.owner))
-    order by 3, 1, 2, 4"""
+    order by 4, 1, 2, 3, 5"""
+
+# Of rights in places that pillar does not name: what roles passed on, or others passed on to them, and what
+# lets others add code to their tables. A foreign key looks for casts when it is checked.
+_ELSEWHERE = f"""
+    select pg_get_userbyid(t.owner), t.kind,
+           case t.kind when 'database' then array[]::text[] else t.path end, a.privilege_type, {GRANTEE},
+           a.is_grantable, case when a.grantor = t.owner then '' else pg_get_userbyid(a.grantor) end
+    from ({_THINGS}) t, aclexplode(t.acl) a
+    where case t.kind when 'database' then t.path[1] = current_database() and not %(is_declared)s
+              else t.schema <> all (%(declared)s) end
+          and a.grantee <> t.owner and (t.xid = {_THIS} or not %(given)s) and (
+              a.grantor not in (t.owner, a.grantee) and (
+                  pg_get_userbyid(a.grantor) = any (%(roles)s) and not exists (
+                      select from aclexplode(t.acl) o
+                      where o.grantor = t.owner and (o.grantee, o.privilege_type) = (
+                          a.grantee, a.privilege_type) and o.is_grantable >= a.is_grantable)
+                  or pg_get_userbyid(a.grantee) = any (%(roles)s))
+              or pg_get_userbyid(t.owner) = any (%(roles)s)
+                  and t.kind in ('table', 'column') and a.privilege_type in ('TRIGGER', 'REFERENCES')
+                  and not exists (
+                      select from pg_catalog.pg_roles r where r.oid = a.grantee and r.rolsuper))
+    order by 1, 2, 3, 4, 5, 7"""
 
 
 def entrusted(cursor, roles: Iterable[str], declared: Iterable[str] | None) -> dict[str, str]:
     """By role, what of its things in no declared schema would run with the rights of an heir."""
-    arguments = {"roles": list(roles), "declared": list(declared or ()), "is_declared": declared is not None}
-    cursor.execute(_ENTRUSTED, arguments)
+    cursor.execute(_ENTRUSTED, _places(roles, declared))
     return _by_role(cursor)
+
+
+def rights_elsewhere(
+    cursor, roles: Iterable[str], declared: Iterable[str] | None, given: bool = False
+) -> tuple[tuple[str, Grant], ...]:
+    """Where pillar declares nothing, each right that ends with one of these roles or keeps it.
+
+    Also those to add code to their tables; with ``given``, to those alone that this transaction gave them.
+    """
+    cursor.execute(_ELSEWHERE, {**_places(roles, declared), "given": given})
+    return tuple((owner, Grant(kind, tuple(path), *rest)) for owner, kind, path, *rest in cursor.fetchall())
+
+
+def _places(roles: Iterable[str], declared: Iterable[str] | None) -> dict:
+    """``declared`` are the schemas that pillar names in a database, and None where it names no database."""
+    return {"roles": list(roles), "declared": list(declared or ()), "is_declared": declared is not None}
 
 
 def without_a_place(
@@ -344,13 +395,29 @@ def _insist_on_no_code(cursor, role: Role) -> None:
         )
 
 
+def insist_that_nobody_adds_code(cursor, role: Role, declared: Iterable[str] | None) -> None:
+    """To the tables that this transaction gave to an heir. Nobody else can grant it before its end."""
+    rights = rights_elsewhere(cursor, [role.reassign_to], declared, given=True)
+    for one in (one for owner, one in rights if owner == role.reassign_to):
+        raise ClusterError(
+            f"{one.grantee!r} was granted {one.privilege} on table {'.'.join(one.path[:2])} of "
+            f"{role.name!r} meanwhile, and could run code with the rights of {role.reassign_to!r}; "
+            "run this again"
+        )
+
+
 def take_back(cursor, role: str) -> None:
     """What DROP OWNED leaves to a role: what the role granted to itself.
 
     A hosted admin revokes in the name of any role that may grant, which may have granted nothing.
     """
-    for grantor, what, _, privileges in _all_rows(cursor, _TAKEN_BACK, [role]):
-        revoke = SQL("REVOKE {} ON {} FROM {} CASCADE").format(SQL(privileges), SQL(what), Identifier(role))
+    for grantor, kind, path, _, privilege in _all_rows(cursor, _TAKEN_BACK, [role]):
+        columns = SQL(" ({})").format(Identifier(path[2])) if kind == "column" else SQL("")
+        named = sql.object_of(tuple(path[:2] if kind == "column" else path))
+        what = SQL("TABLE " if kind == "column" else f"{kind.upper()} ") + named
+        revoke = SQL("REVOKE {}{} ON {} FROM {} CASCADE").format(
+            SQL(privilege), columns, what, Identifier(role)
+        )
         for statement in sql.acting_as(grantor, revoke):
             cursor.execute(statement)
 

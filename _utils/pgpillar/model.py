@@ -215,6 +215,9 @@ class Server:
     in_use_by: Mapping[str, tuple[tuple[str, str], ...]] = field(
         default_factory=dict
     )  # database: (kind, name) of what keeps it from being dropped
+    rights_elsewhere: Mapping[str, tuple[tuple[str, Grant], ...]] = field(
+        default_factory=dict
+    )  # database: (owner, right) where pillar declares nothing, of what a role that leaves has to do with
     has_login_of_scripts: bool = False  # which a run that was killed left
     occupied: frozenset[str] = frozenset()  # the closed databases in which sessions go on
     acts_for: frozenset[str] = frozenset()  # the admin, and the roles that it is in

@@ -17,7 +17,7 @@ import psycopg2
 
 from pgpillar import catalog, handover, scram
 from pgpillar.connect import ClusterError, Gateway, explained
-from pgpillar.model import ABSENT, BOOTSTRAP_LOGIN, PRESENT, Cluster, Database, Role, Server
+from pgpillar.model import ABSENT, BOOTSTRAP_LOGIN, PRESENT, Cluster, Database, Grant, Role, Server
 from pgpillar.plan import Change, outside_of, with_its_groups
 
 READERS = 4
@@ -107,43 +107,64 @@ def with_waiting(current: Cluster, wanted: Cluster, failed: Container[str]) -> C
 
 
 def with_entrusted(gateway: Gateway, current: Cluster, wanted: Cluster) -> Cluster:
-    """With what roles that leave own and no heir is given, since it would run with the heir's rights."""
+    """With what roles that leave have where pillar declares nothing: rights, and what no heir is given.
+
+    No heir is given what would run with its rights.
+    """
     kept_by = defaultdict(list, {role: [*some] for role, some in current.server.kept_by.items()})
+    rights = {}
     for name, roles in sorted(_places_of_leavers(current, wanted).items()):
-        for role, kind, what in _not_for_heirs(gateway, current.server, wanted, name, roles):
+        rights[name], kept = _elsewhere(gateway, current.server, wanted, name, roles)
+        for role, kind, what in kept:
             kept_by[role].append((kind, name, what))
-    return replace(current, server=replace(current.server, kept_by=kept_by))
+    return replace(current, server=replace(current.server, kept_by=kept_by, rights_elsewhere=rights))
 
 
-def _places_of_leavers(current: Cluster, wanted: Cluster) -> dict[str, list[str]]:
-    """Where they own something. What lets nobody in is refused already."""
+def _places_of_leavers(current: Cluster, wanted: Cluster) -> dict[str, dict[str, bool]]:
+    """Where they have something, and whether they own it. What lets nobody in is refused already."""
     closed = {name for name, database in current.databases.items() if database.state != PRESENT}
-    kept = current.server.kept_by.values()
-    closed |= {place for some in kept for kind, place, _ in some if kind in ("closed", "waits")}
-    found = defaultdict(list)
-    for role in wanted.heirs:
+    kept = {
+        (role, place)
+        for role, some in current.server.kept_by.items()
+        for kind, place, _ in some
+        if kind in ("closed", "waits")
+    }
+    found = defaultdict(dict)
+    for role in (name for name, one in wanted.roles.items() if one.state == ABSENT):
         for name, owns in current.server.dependents.get(role, ()):
-            if owns and name not in closed:
-                found[name].append(role)
+            if name not in closed and (role, name) not in kept:
+                found[name][role] = owns
     return found
 
 
-def _not_for_heirs(
-    gateway: Gateway, server: Server, wanted: Cluster, name: str, roles: list[str]
-) -> list[tuple[str, str, str]]:
-    """What of one database they cannot be given: role, kind of reason, and what it is."""
-    database = wanted.databases.get(name)
-    declared = None if database is None or database.state != PRESENT else database.schemas
+def _elsewhere(
+    gateway: Gateway, server: Server, wanted: Cluster, name: str, roles: dict[str, bool]
+) -> tuple[tuple[tuple[str, Grant], ...], list[tuple[str, str, str]]]:
+    """Rights in one database, and what keeps roles from being dropped: role, kind of reason, what it is."""
+    declared, owners = declared_schemas(wanted, name), [role for role, owns in roles.items() if owns]
+    owners = [role for role in owners if role in wanted.heirs]
     try:
         with closing(gateway.open_to_read(name)) as connection, connection.cursor() as cursor:
-            entrusted = handover.entrusted(cursor, roles, declared)
-            heirs = [(role, one) for role in roles for one in with_its_groups(wanted.heirs[role], wanted)]
-            stuck = (
-                {} if server.superuser else handover.without_a_place(cursor, heirs, wanted.heirs, declared)
-            )
+            rights = handover.rights_elsewhere(cursor, roles, declared)
+            return rights, _not_for_heirs(cursor, server, wanted, owners, declared) if owners else []
     except (ClusterError, psycopg2.Error, UnicodeError) as error:
         why = explained(error) if isinstance(error, psycopg2.Error) else str(error)
-        return [(role, "unread", why) for role in roles]
+        return (), [(role, "unread", why) for role in roles]
+
+
+def declared_schemas(wanted: Cluster, name: str) -> Iterable[str] | None:
+    """The schemas that pillar names in a database, or None if it does not name the database."""
+    database = wanted.databases.get(name)
+    return None if database is None or database.state != PRESENT else database.schemas
+
+
+def _not_for_heirs(
+    cursor, server: Server, wanted: Cluster, owners: list[str], declared: Iterable[str] | None
+) -> list[tuple[str, str, str]]:
+    """What of one database cannot be given to the heirs of these roles."""
+    entrusted = handover.entrusted(cursor, owners, declared)
+    heirs = [(role, one) for role in owners for one in with_its_groups(wanted.heirs[role], wanted)]
+    stuck = {} if server.superuser else handover.without_a_place(cursor, heirs, wanted.heirs, declared)
     found = {"entrusted": entrusted, "without a place": stuck}
     return [(role, kind, things) for kind, some in found.items() for role, things in some.items()]
 

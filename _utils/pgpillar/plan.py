@@ -80,12 +80,13 @@ def plan(current: Cluster, wanted: Cluster) -> list[Change]:
             current.databases.get(name), wanted.databases[name], wanted, current.server
         )
     ]
+    farewells = [*_farewells(current, wanted)]
     return [
         *_login_of_scripts(current),
         *_roles(current, wanted),
-        *_memberships(current, wanted, in_databases),
+        *_memberships(current, wanted, in_databases + farewells),
         *in_databases,
-        *_farewells(current, wanted),
+        *farewells,
     ]
 
 
@@ -307,6 +308,8 @@ _CONCERNED = {
     "own object": lambda change: (change.object.owner, change.detail),
     "revoke": lambda change: (change.object.grantor, change.object.acting),
     "keep": lambda change: (change.object.acting,),
+    "keep elsewhere": lambda change: (change.object.acting,),
+    "revoke elsewhere": lambda change: (change.object.acting,),
     "grant": lambda change: (change.object.acting,),
     "revoke default": lambda change: (change.object.creator,),
     "grant default": lambda change: (change.object.creator,),
@@ -852,7 +855,8 @@ _PRIVILEGES = (
 )
 _ORDER = {privilege: place for place, privilege in enumerate(_PRIVILEGES)}
 _KINDS = {
-    kind: place for place, kind in enumerate(["database", "schema", "table", "column", "sequence", "routine"])
+    kind: place
+    for place, kind in enumerate(["database", "schema", "table", "column", "sequence", "routine", "type"])
 }
 
 
@@ -907,7 +911,45 @@ def _farewells(current: Cluster, wanted: Cluster) -> Iterator[Change]:
     for name in _givers_first(current, _absent(wanted.roles)):
         role = wanted.roles[name]
         if name in current.roles and f"role {name!r}" not in stuck:
+            for database, _ in places(role, current, wanted):
+                yield from _rights_elsewhere(role, database, current, wanted)
             yield Change("drop role", role, places(role, current, wanted), destructive=True)
+
+
+def _rights_elsewhere(role: Role, database: str, current: Cluster, wanted: Cluster) -> Iterator[Change]:
+    """What changes of rights where pillar declares nothing, when a role is dropped."""
+    rights = current.server.rights_elsewhere.get(database, ())
+    yield from kept_elsewhere(role, database, rights, current, wanted)
+    if role.reassign_to:
+        yield from closed_to_code(role.name, role.reassign_to, database, rights, current)
+
+
+def kept_elsewhere(
+    role: Role, database: str, rights: Iterable[tuple[str, Grant]], current: Cluster, wanted: Cluster
+) -> list[Change]:
+    """What a role that leaves passed on stays with others, now from the owner."""
+    going = {*_absent(wanted.roles)} - {name for name in wanted.roles if _is_stuck(name, current, wanted)}
+    kept = {one for _, one in rights if one.grantor == role.name and one.grantee not in going}
+    acting = {} if current.server.superuser else {_thing(one): owner for owner, one in rights}
+    return [Change("keep elsewhere", one, database=database) for one in _rights(kept, acting)]
+
+
+def closed_to_code(
+    owner: str, heir: str, database: str, rights: Iterable[tuple[str, Grant]], current: Cluster
+) -> list[Change]:
+    """Nobody but the heir keeps a right to add code to a table. What the heir gave is the new owner's."""
+    taken = {
+        one._replace(grantor=BY_OWNER) if one.grantor == heir else one
+        for its_owner, one in rights
+        if its_owner == owner and one.grantee != heir
+    }
+    acting = {} if current.server.superuser else {_thing(one): heir for one in taken}
+    revoked = sorted(_rights(taken, acting), key=lambda one: one.grantor == BY_OWNER)
+    return [Change("revoke elsewhere", one, destructive=True, database=database) for one in revoked]
+
+
+def _is_stuck(name: str, current: Cluster, wanted: Cluster) -> bool:
+    return f"role {name!r}" in impossible_farewells(current, wanted)
 
 
 def _is_occupied(name: str, current: Cluster) -> bool:
@@ -918,6 +960,8 @@ def _is_occupied(name: str, current: Cluster) -> bool:
 def _givers_first(current: Cluster, leaving: list[str]) -> list[str]:
     """Who was given something by another that leaves can be dropped only after that one."""
     grants = [one for database in current.databases.values() for one in database.grants]
+    elsewhere = current.server.rights_elsewhere.values() if current.server else ()
+    grants += [one for rights in elsewhere for _, one in rights]
     given = {one.grantee for one in grants if one.grantor in leaving and one.grantor != one.grantee}
     return sorted(leaving, key=lambda name: (name in given, name))
 
@@ -969,6 +1013,10 @@ def _keeps_role(name: str, current: Cluster, wanted: Cluster) -> Iterator[str]:
         if place not in dropped:
             held = [one for one in sorted(database.grants) if _holds(one, name)]
             yield from (_given_by_another(one, place) for one in held if one.grantor not in leaving)
+    for place, rights in sorted(current.server.rights_elsewhere.items()):
+        if place not in dropped:
+            held = [one for _, one in rights if _holds(one, name) and one.grantor not in leaving]
+            yield from (_given_by_another(one, place) for one in held)
 
 
 _KEEPERS = {

@@ -496,6 +496,8 @@ _WRITERS = {
     "own object": _own_object,
     "revoke": _revoke,
     "keep": _grant,
+    "keep elsewhere": _grant,
+    "revoke elsewhere": _revoke,
     "grant": _grant,
     "revoke default": _revoke_default,
     "grant default": _grant_default,

@@ -44,7 +44,9 @@ class Loss(NamedTuple):
 
 
 LOSSES = {
-    "rights_taken": Loss(("leave", "revoke", "revoke default"), "takes rights away", "take rights away"),
+    "rights_taken": Loss(
+        ("leave", "revoke", "revoke default", "revoke elsewhere"), "takes rights away", "take rights away"
+    ),
     "databases_closed": Loss(("quarantine database", "end sessions"), "closes a database", "close databases"),
     "databases_dropped": Loss(("drop database",), "drops a database", "drop databases"),
     "roles_dropped": Loss(("drop role",), "drops a role", "drop roles"),
@@ -350,6 +352,8 @@ _LINES = {
     "own object": _own_object,
     "revoke": _revoke,
     "keep": _keep,
+    "keep elsewhere": _keep,
+    "revoke elsewhere": _revoke,
     "grant": _grant,
     "revoke default": _default("revoke", "from"),
     "grant default": _default("grant", "to"),

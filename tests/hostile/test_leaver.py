@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager, suppress
 import psycopg2
 import pytest
 
-from pgpillar import catalog, execute, handover
-from tests.hostile.limits import superuser_alone
+from pgpillar import catalog, execute, handover, text
+from tests.hostile.limits import from_major, superuser_alone
 from tests.hostile.scene import trap
 
 EVIL = (
@@ -340,6 +340,127 @@ def test_what_a_role_has_that_cannot_be_read_in_time_keeps_that_role_alone(scene
         outcome = scene.endures(where="role 'mallory'", naming=naming, **LEAVING)
     assert outcome.failures == foreseen.failures
     assert not is_gone(scene)
+
+
+# Where pillar declares nothing: in a schema of a database that it names, and in another database
+
+
+@pytest.fixture(params=["wiki", "theirs"])
+def elsewhere(scene, request):
+    """A database in which mallory may pass on rights on things of carol's or of the superuser's."""
+    scene.begins()
+    scene.stranger()
+    if request.param == "theirs":
+        scene.founder("create database theirs", "postgres")
+        scene.founder(f"grant connect on database theirs to {scene.admin}", "postgres")
+    scene.founder(PASSED_ON, request.param)
+    yield request.param
+    scene.founder("drop schema attic cascade", request.param)
+
+
+PASSED_ON = """
+    create schema attic authorization carol; set role carol;
+    create table attic.t (id int, what text); create sequence attic.s; create type attic.e as enum ();
+    create function attic.f(int, out text) language sql as $$ select 'x' $$;
+    revoke all on type attic.e from public; revoke all on function attic.f from public;
+    grant usage on schema attic to mallory with grant option;
+    grant select, update (what) on attic.t to mallory with grant option;
+    grant usage on sequence attic.s to mallory with grant option;
+    grant usage on type attic.e to mallory with grant option;
+    grant execute on function attic.f to mallory with grant option;
+    set role mallory;
+    grant usage on schema attic to stranger; grant select, update (what) on attic.t to stranger, bob;
+    grant usage on sequence attic.s to stranger with grant option; grant usage on type attic.e to stranger;
+    grant execute on function attic.f to stranger;
+    set role stranger; grant usage on sequence attic.s to amy"""
+
+HELD = """
+    select has_schema_privilege('stranger', 'attic', 'usage'), has_table_privilege(role, 'attic.t', 'select'),
+        has_column_privilege(role, 'attic.t', 'what', 'update'),
+        has_sequence_privilege('stranger', 'attic.s', 'usage with grant option'),
+        has_sequence_privilege('amy', 'attic.s', 'usage'), has_type_privilege('stranger', 'attic.e', 'usage'),
+        has_function_privilege('stranger', 'attic.f(int)', 'execute')
+    from unnest(array['stranger', 'bob']) role"""
+
+
+def test_what_a_role_that_leaves_passed_on_stays_with_others(scene, elsewhere):
+    foreseen = scene.cluster.forecast(**scene.pillar(**LEAVING))
+    assert foreseen.failures == {}
+    lines = text.tree(foreseen.changes)["databases"][elsewhere]
+    assert "grant anew USAGE on schema attic (was given by mallory) to stranger" in lines
+    assert "grant anew SELECT on table t in schema attic (was given by mallory) to bob, stranger" in lines
+    outcome = scene.cluster.attempt(**scene.pillar(**LEAVING))
+    assert outcome.failures == {}
+    assert text.tree(outcome.changes) == text.tree(foreseen.changes)
+    assert set(scene.founder(HELD, elsewhere)) == {(True,) * 7}
+    assert is_gone(scene)
+    scene.heals(**LEAVING)
+
+
+def test_who_gave_a_right_to_a_role_that_leaves_is_named(scene, elsewhere):
+    scene.founder(
+        "set role carol; grant select on attic.t to stranger with grant option;"
+        "set role stranger; grant select on attic.t to mallory",
+        elsewhere,
+    )
+    foreseen = scene.cluster.forecast(**scene.pillar(**LEAVING)).failures
+    gave = f"'stranger' gave it SELECT on table attic.t in database '{elsewhere}'"
+    assert gave in foreseen["role 'mallory'"]
+    outcome = scene.endures(where="role 'mallory'", naming=[gave], **LEAVING)
+    assert outcome.failures == foreseen
+    scene.founder("set role stranger; revoke select on attic.t from mallory", elsewhere)
+    scene.heals(**LEAVING)
+    assert is_gone(scene)
+
+
+@pytest.mark.parametrize("dbname", ["shop", "postgres"])
+def test_nobody_may_add_code_to_what_an_heir_gets(scene, dbname):
+    """By a trigger, or by a foreign key whose cast is a function."""
+    scene.begins()
+    scene.stranger(dbname)
+    scene.founder("create schema attic authorization mallory", dbname)
+    scene.founder(f"grant create on database {dbname} to carol", dbname)  # which a hosted admin cannot do
+    scene.founder(
+        """set role mallory; grant usage on schema attic to stranger;
+        create table attic.parent (id int primary key);
+        create table attic.child (id int references attic.parent on delete cascade);
+        insert into attic.parent values (1); insert into attic.child values (1);
+        grant select, delete, references (id) on attic.parent to stranger;
+        grant all on attic.child to stranger with grant option;
+        set role stranger; grant trigger on attic.child to bob;
+        set role mallory; grant trigger on attic.parent to carol with grant option;
+        grant usage on schema attic to carol; set role carol; grant trigger on attic.parent to zoe""",
+        dbname,
+    )
+    foreseen = scene.cluster.forecast(**scene.pillar(**LEAVING))
+    outcome = scene.cluster.attempt(**scene.pillar(**LEAVING))
+    assert outcome.failures == foreseen.failures == {}
+    assert text.tree(outcome.changes) == text.tree(foreseen.changes)
+    lines = text.tree(outcome.changes)["databases"][dbname]
+    assert "revoke TRIGGER on table child in schema attic (given by stranger) from bob" in lines
+    assert "revoke REFERENCES on column parent.id in schema attic from stranger" in lines
+    assert is_gone(scene)
+    held = """select has_table_privilege('stranger', 'attic.child', 'insert'),
+        has_table_privilege('stranger', 'attic.child', 'trigger'),
+        has_any_column_privilege('stranger', 'attic.parent', 'references'),
+        has_table_privilege('bob', 'attic.child', 'trigger'),
+        has_table_privilege('zoe', 'attic.parent', 'trigger')"""
+    assert scene.founder(held, dbname) == [(True, False, False, False, False)]
+    scene.heals(**LEAVING)
+    scene.founder("drop schema attic cascade", dbname)
+
+
+@superuser_alone
+@from_major(14)  # before that, OUT arguments tell no procedures apart
+def test_a_procedure_is_told_from_one_that_gives_out_the_same(scene):
+    scene.begins()
+    scene.founder(
+        """create schema attic; create procedure attic.p(int) language sql as 'select 1';
+        create procedure attic.p(out int) language sql as 'select 1';
+        grant usage on schema attic to mallory;
+        grant execute on procedure attic.p(in int), attic.p(out int) to mallory with grant option;
+        set role mallory; grant execute on procedure attic.p(in int), attic.p(out int) to mallory"""
+    )
     scene.heals(**LEAVING)
     assert is_gone(scene)
 
