@@ -450,6 +450,25 @@ def test_nobody_may_add_code_to_what_an_heir_gets(scene, dbname):
     scene.founder("drop schema attic cascade", dbname)
 
 
+def test_a_table_that_a_foreign_key_of_another_checks_with_a_function_goes_to_no_heir(scene):
+    """The server looks for the cast when it checks a row, as the owner of the table that is referred to."""
+    scene.begins()
+    scene.stranger("shop")
+    scene.sql("create schema attic; create table attic.parent (id int primary key)")
+    scene.founder(
+        """create schema nest authorization stranger; grant usage on schema nest to public;
+        grant usage on schema attic to stranger; grant references on attic.parent to stranger;
+        set role stranger; create type nest.e as enum ('a');
+        create function nest.evil(nest.e) returns int language sql immutable as 'select 1';
+        create cast (nest.e as int) with function nest.evil(nest.e) as implicit;
+        create table nest.child (e nest.e references attic.parent)"""
+    )
+    assert scene.endures(where="role 'mallory'", naming=["table attic.parent"], **LEAVING).failures
+    scene.founder("drop schema nest cascade")
+    scene.heals(**LEAVING)
+    assert is_gone(scene)
+
+
 @superuser_alone
 @from_major(14)  # before that, OUT arguments tell no procedures apart
 def test_a_procedure_is_told_from_one_that_gives_out_the_same(scene):
