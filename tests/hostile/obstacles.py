@@ -147,10 +147,10 @@ def _revocation(one: Thing, right: Right) -> list[Composed]:
 
 
 def _acting_things(pillar: Pillar, before: Snapshot, managed: set[str]) -> Iterator[Obstacle]:
-    """A view reads with its owner's rights. Nobody gets one where the plan does not name what changes."""
+    """Views and foreign tables read with the rights of their owner: no heir gets one outside of the plan."""
     for one in before.things.values():
         heir = pillar.heirs.get(one.owner)
-        if heir and one.kind == "table" and one.oid in before.views and one.schema not in managed:
+        if heir and one.kind == "table" and one.oid in before.acting and one.schema not in managed:
             remedy = SQL("alter table {} owner to {}").format(
                 Identifier(one.schema, one.name), Identifier(heir)
             )

@@ -58,7 +58,7 @@ class Snapshot(NamedTuple):
     defaults: frozenset[tuple]  # (creator, schema, kind, grantee, privilege, grantable)
     settings: frozenset[tuple]
     extensions: dict[str, str]  # the schema of each
-    views: frozenset[int]  # by oid, materialized ones too
+    acting: frozenset[int]  # by oid: views, materialized ones too, and foreign tables
     database: str
     version: int
     superuser: str
@@ -180,7 +180,7 @@ EXTENSIONS = (
     "select extname::text, n.nspname::text from pg_extension join pg_namespace n on n.oid = extnamespace"
 )
 
-VIEWS = "select oid::bigint from pg_class where relkind in ('v', 'm')"
+ACTING = "select oid::bigint from pg_class where relkind in ('v', 'm', 'f')"
 
 DEFAULTS = """
     select pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text,
@@ -208,7 +208,7 @@ def take(cursor) -> Snapshot:
         defaults=frozenset(_ask(cursor, DEFAULTS)),
         settings=frozenset(_ask(cursor, SETTINGS)),
         extensions=dict(_ask(cursor, EXTENSIONS)),
-        views=frozenset(oid for (oid,) in _ask(cursor, VIEWS)),
+        acting=frozenset(oid for (oid,) in _ask(cursor, ACTING)),
         database=cursor.connection.info.dbname,
         version=cursor.connection.server_version,
         superuser=cursor.connection.info.user,
