@@ -155,7 +155,10 @@ class Scene:
     # What must hold
 
     def endures(self, where="database 'shop'", naming=(), **pillar):
-        """A plan, a list of what is unmanaged and a run beside the attack: one thing may fail, ``where``."""
+        """A plan, a list of what is unmanaged and a run beside the attack: one thing may fail, ``where``.
+
+        Its message then names ``naming``.
+        """
         self.drift()
         self.looks(**pillar)
         outcome = self.cluster.attempt(**self.pillar(**pillar))
@@ -166,6 +169,12 @@ class Scene:
             assert not NO_MESSAGE_HOLDS.search(message), message
             assert all(name in f"{place}: {message}" for name in naming), message
         self.bystanders_converged()
+        return outcome
+
+    def fails(self, **more):
+        """It endures the attack, and one thing does fail."""
+        outcome = self.endures(**more)
+        assert outcome.failures
         return outcome
 
     def looks(self, **pillar):

@@ -111,7 +111,7 @@ def test_what_runs_as_its_owner_in_an_undeclared_schema_goes_to_no_heir(scene, w
     scene.sql(trap() + "; create schema attic;" + RUNS_AS_OWNER[what])
     scene.looks(**LEAVING)
     foreseen = scene.cluster.forecast(**scene.pillar(**LEAVING)).failures
-    outcome = scene.endures(where="role 'mallory'", naming=[what, "'shop'", "'carol'"], **LEAVING)
+    outcome = scene.fails(where="role 'mallory'", naming=[what, "'shop'", "'carol'"], **LEAVING)
     assert outcome.failures == foreseen
     owners = "select distinct pg_get_userbyid(nspowner) from pg_namespace where nspname = 'attic'"
     assert scene.founder(owners) == [("mallory",)]
@@ -166,7 +166,7 @@ def test_a_database_that_pillar_does_not_name_is_looked_into_as_well(scene):
     scene.founder(f"grant connect on database theirs to {scene.admin}", "postgres")
     scene.founder(trap() + "; create schema attic authorization mallory", "theirs")
     scene.sql(EVIL.format("attic"), dbname="theirs")
-    scene.endures(where="role 'mallory'", naming=["function attic.evil()", "'theirs'"], **LEAVING)
+    scene.fails(where="role 'mallory'", naming=["function attic.evil()", "'theirs'"], **LEAVING)
     scene.sql("drop function attic.evil()", dbname="theirs")
     scene.founder("revoke all on database theirs from mallory", "postgres")  # what a hosted admin cannot
     scene.founder("grant create on database theirs to carol", "postgres")
@@ -337,7 +337,7 @@ def test_what_a_role_has_that_cannot_be_read_in_time_keeps_that_role_alone(scene
         patched.setitem(catalog._LEAVER, "kept_by", slow)
         foreseen = scene.forecast(**LEAVING)
         naming = ["what role 'mallory' has cannot be read", "statement timeout"]
-        outcome = scene.endures(where="role 'mallory'", naming=naming, **LEAVING)
+        outcome = scene.fails(where="role 'mallory'", naming=naming, **LEAVING)
     assert outcome.failures == foreseen.failures
     assert not is_gone(scene)
 
@@ -406,7 +406,7 @@ def test_who_gave_a_right_to_a_role_that_leaves_is_named(scene, elsewhere):
     foreseen = scene.cluster.forecast(**scene.pillar(**LEAVING)).failures
     gave = f"'stranger' gave it SELECT on table attic.t in database '{elsewhere}'"
     assert gave in foreseen["role 'mallory'"]
-    outcome = scene.endures(where="role 'mallory'", naming=[gave], **LEAVING)
+    outcome = scene.fails(where="role 'mallory'", naming=[gave], **LEAVING)
     assert outcome.failures == foreseen
     scene.founder("set role stranger; revoke select on attic.t from mallory", elsewhere)
     scene.heals(**LEAVING)
@@ -463,7 +463,7 @@ def test_a_table_that_a_foreign_key_of_another_checks_with_a_function_goes_to_no
         create cast (nest.e as int) with function nest.evil(nest.e) as implicit;
         create table nest.child (e nest.e references attic.parent)"""
     )
-    assert scene.endures(where="role 'mallory'", naming=["table attic.parent"], **LEAVING).failures
+    scene.fails(where="role 'mallory'", naming=["table attic.parent"], **LEAVING)
     scene.founder("drop schema nest cascade")
     scene.heals(**LEAVING)
     assert is_gone(scene)

@@ -92,7 +92,7 @@ def test_the_login_stays_until_its_sessions_have_ended(scene):
     with scene.session("pgpillar_bootstrap", "postgres") as session:
         pid = session.info.backend_pid
         with stopped(pid):
-            scene.endures(where="role 'pgpillar_bootstrap'", naming=[f"backend {pid} "])
+            scene.fails(where="role 'pgpillar_bootstrap'", naming=[f"backend {pid} "])
             assert logins(scene)
     scene.heals()
     assert logins(scene) == []
@@ -167,7 +167,7 @@ def test_a_function_that_the_owner_put_into_an_extension_is_seen(scene):
     scene.begins()
     scene.sql("create extension hstore; create function citext_cmp(text, text) returns int language sql"
               " as 'select 1'; alter extension hstore add function citext_cmp(text, text)")  # fmt: skip
-    outcome = scene.endures(extensions=["earthdistance"], naming=["citext_cmp"])
+    outcome = scene.fails(extensions=["earthdistance"], naming=["citext_cmp"])
     assert outcome.failures, "its script would have found that function"
 
 
@@ -181,7 +181,7 @@ def test_a_login_trigger_does_not_fire_in_a_database_that_its_owner_has_closed(s
     scene.founder("create event trigger loud on login execute function public.loud();"
                   " alter event trigger loud enable always")  # fmt: skip
     scene.sql("alter database shop allow_connections false", dbname="postgres")
-    scene.endures(naming=["loud"])
+    scene.fails(naming=["loud"])
 
 
 def test_a_setting_of_many_megabytes_stops_nobody(scene):

@@ -226,7 +226,7 @@ def test_what_a_member_holds_of_its_own_role_concerns_it_alone(scene):
     begins(scene)
     wanted = {**TEAM, "users": {"mallory": {"groups": ["owners"], "settings": {"work_mem": "4MB"}}}}
     with scene.holding("alter role mallory set work_mem = '2MB'", dbname="postgres"):
-        scene.endures(where="role 'mallory'", naming=["mallory"], **wanted)
+        scene.fails(where="role 'mallory'", naming=["mallory"], **wanted)
     scene.heals(**wanted)
 
 

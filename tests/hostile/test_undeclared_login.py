@@ -186,7 +186,7 @@ def test_a_setting_that_is_not_committed_names_who_keeps_a_database_from_going(s
         user="stranger",
         dbname=scene.admin_database,
     ):
-        scene.endures(naming=["shop", "stranger"], state="absent")
+        scene.fails(naming=["shop", "stranger"], state="absent")
     scene.heals(state="absent")
 
 
@@ -377,7 +377,7 @@ def test_a_session_in_a_database_that_is_closed_is_ended_or_named_in_each_run(sc
                 cursor.execute("select 1")
             return
         for state in ("quarantined", "quarantined", "absent"):
-            outcome = scene.endures(state=state, naming=["of 'stranger'", "sessions go on"])
+            outcome = scene.fails(state=state, naming=["of 'stranger'", "sessions go on"])
             assert outcome.failures
         assert scene.cluster.preview(**scene.pillar(state="quarantined"))["databases"].keys() == {"shop"}
         cursor.execute("select 1")
