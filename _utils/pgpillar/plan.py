@@ -388,7 +388,8 @@ def _stays(database: str, extension: str, now: str, wanted: str, is_there: bool)
 
 
 def _granted_by_others(rights: Rights) -> str:
-    what = f"{rights.kind} {'.'.join(rights.paths[0])}" if rights.paths[0] else "the database"
+    path = rights.paths[0]
+    what = f"{rights.kind} {_written(rights.kind, path)}" if path else "the database"
     return (
         f"{rights.grantor!r} granted {', '.join(rights.privileges)} on {what} to {rights.grantee!r}, and the "
         f"admin cannot revoke it; have {rights.grantor!r} do so, or put the admin into {rights.grantor!r}"
@@ -400,7 +401,11 @@ def _extension(change: Change) -> str:
 
 
 def _spelled_out(one: Object) -> str:
-    return f"{'.'.join(one.path[:2])}({one.path[2]})" if one.kind == "routine" else one.path[-1]
+    return _written(one.kind, one.path) if one.kind == "routine" else one.path[-1]
+
+
+def _written(kind: str, path: tuple[str, ...]) -> str:
+    return f"{'.'.join(path[:2])}({path[2]})" if kind == "routine" else ".".join(path)
 
 
 def _finds(extension: str, planted: list[str]) -> str:
@@ -1025,11 +1030,11 @@ _KEEPERS = {
     "of superusers": "role {name} owns what only a superuser can own in database {place}; "
     "drop it there, or have a superuser take it over by ALTER … OWNER TO",
     "not ours": "role {name} has rights on what belongs to {what!r} in database {place}, and the admin "
-    "cannot revoke them; {what!r} can by REVOKE, or a superuser by DROP OWNED BY there",
+    "cannot revoke them; have {what!r} or a superuser revoke them there",
     "entrusted": "in database {place} role {name} owns {what}, which would run with the rights of {heir}; "
-    "review it, then drop it there or give it to another role by ALTER … OWNER TO",
+    "review each of them, then drop it there or give it to another role by ALTER … OWNER TO",
     "without a place": "in database {place} role {name} owns {what}, in schemas where {heir} may not "
-    "create; let {heir} create there, or give it to another role by ALTER … OWNER TO",
+    "create; let {heir} create there, or give each of them to another role by ALTER … OWNER TO",
     "unread": "what role {name} owns in database {place} cannot be read: {what}",
     "waits": "it waits for database {place}, in which it owns something and whose own failure is reported",
     "unknown": "what role {name} has cannot be read: {what}",
@@ -1043,10 +1048,11 @@ def _holds(grant: Grant, name: str) -> bool:
 
 def _given_by_another(grant: Grant, database: str) -> str:
     """DROP OWNED takes back what the owner gave, and nothing else."""
-    what = ".".join(grant.path) or database
+    what, giver = _written(grant.kind, grant.path), repr(grant.grantor)
+    where = f"{grant.kind} {what} in database {database!r}" if what else f"database {database!r}"
     return (
-        f"role {grant.grantor!r} gave it {grant.privilege} on {grant.kind} {what} in database {database!r}, "
-        f"and only that role can revoke it; run SET ROLE to it and REVOKE there"
+        f"{giver} granted {grant.privilege} on {where} to {grant.grantee!r}; "
+        f"only {giver} can revoke it: have {giver} do so there, or a superuser after SET ROLE"
     )
 
 
@@ -1064,16 +1070,17 @@ _RELEASES = {
 def impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[str]:
     """Why a role cannot go yet, by what ``current.server`` knows of what depends on it."""
     its_places = places(role, current, wanted)
+    heir = f"postgresql:{'users' if role.login else 'groups'}:{role.name}:reassign_to"
     owned = [database for database, owns in its_places if owns]
     if owned and not role.reassign_to:
         yield (
             f"role {role.name!r} still owns objects in {', '.join(map(repr, owned))}; "
-            f"name who gets them in reassign_to beside its state: absent"
+            f"name who gets them in {heir}"
         )
     if owned and role.reassign_to and role.reassign_to not in {*current.roles, *wanted.roles}:
         yield (
-            f"role {role.name!r} cannot leave what it owns to {role.reassign_to!r}, who is not here; "
-            f"name the cluster beside {role.reassign_to!r}, or another role in reassign_to"
+            f"role {role.name!r} cannot leave what it owns to {role.reassign_to!r}, which is not on this "
+            f"cluster; let {role.reassign_to!r} name this cluster in pillar, or name another role in {heir}"
         )
     closed = {name for name, database in current.databases.items() if database.state == QUARANTINED}
     closed |= {name for name, database in wanted.databases.items() if database.state == QUARANTINED}

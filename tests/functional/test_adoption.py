@@ -698,7 +698,8 @@ def rights_of(cluster):
 def test_a_role_that_owns_something_is_refused_until_it_has_an_heir(staff):
     staff.query("create table hers (); alter table hers owner to ann", dbname="shop")
     staff.query("create schema hers authorization ann", dbname="wiki")
-    why = "role 'ann' still owns objects in 'shop', 'wiki'; name who gets them in reassign_to"
+    heir = "postgresql:users:ann:reassign_to"
+    why = f"role 'ann' still owns objects in 'shop', 'wiki'; name who gets them in {heir}"
     is_stuck(staff, why, **BOTH, users=GONE)
     assert is_there(staff)
     assert staff.settle(**BOTH, users=HEIR)["roles"] == {"ann": ["drop, what it owns goes to shop"]}
@@ -742,9 +743,10 @@ def test_a_role_with_something_in_a_closed_database_of_others_is_refused(staff):
 
 
 GIVEN = {
-    "SELECT on table public.t": "select on t",
-    "USAGE on schema public": "usage on schema public",
-    "TEMPORARY on database wiki": "temporary on database wiki",
+    "SELECT on table public.t in": "select on t",
+    "USAGE on schema public in": "usage on schema public",
+    "EXECUTE on routine public.double(integer) in": "execute on function double",
+    "TEMPORARY on": "temporary on database wiki",
 }
 
 
@@ -754,10 +756,11 @@ def test_a_role_with_a_right_that_an_undeclared_role_gave_it_is_refused(every_cl
     given = GIVEN[right]
     every_cluster.query(
         f"create role ghost; create table t (); grant usage on schema public to ghost;"
+        f"create function double(int) returns int language sql as 'select $1 + $1';"
         f"grant {given} to ghost with grant option; set role ghost; grant {given} to ann",
         dbname="wiki",
     )
-    why = f"role 'ghost' gave it {right} in database 'wiki', and only that role can revoke it; run SET ROLE"
+    why = f"'ghost' granted {right} database 'wiki' to 'ann'; only 'ghost' can revoke it: have 'ghost' do so"
     is_stuck(every_cluster, why, **BOTH, users=GONE)
     every_cluster.query(f"set role ghost; revoke {given} from ann", dbname="wiki")
     every_cluster.settle(**BOTH, users=GONE)
@@ -789,7 +792,7 @@ def test_a_hosted_admin_refuses_to_drop_whose_rights_it_cannot_revoke(every_host
     every_hosted.query("create table hidden (); grant select on hidden to ann", dbname="defaultdb")
     why = "role 'ann' has rights on what belongs to 'postgres' in database 'defaultdb', and the admin cannot"
     is_stuck(every_hosted, why, **BOTH, users=GONE)
-    every_hosted.query("drop owned by ann", dbname="defaultdb")
+    every_hosted.query("revoke select on hidden from ann", dbname="defaultdb")
     every_hosted.settle(**BOTH, users=GONE)
     every_hosted.query("drop table hidden", dbname="defaultdb")
 

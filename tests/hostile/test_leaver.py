@@ -404,7 +404,7 @@ def test_who_gave_a_right_to_a_role_that_leaves_is_named(scene, elsewhere):
         elsewhere,
     )
     foreseen = scene.cluster.forecast(**scene.pillar(**LEAVING)).failures
-    gave = f"'stranger' gave it SELECT on table attic.t in database '{elsewhere}'"
+    gave = f"'stranger' granted SELECT on table attic.t in database '{elsewhere}' to 'mallory'"
     assert gave in foreseen["role 'mallory'"]
     outcome = scene.fails(where="role 'mallory'", naming=[gave], **LEAVING)
     assert outcome.failures == foreseen
