@@ -1074,8 +1074,7 @@ def impossible_drop(role: Role, current: Cluster, wanted: Cluster) -> Iterator[s
     owned = [database for database, owns in its_places if owns]
     if owned and not role.reassign_to:
         yield (
-            f"role {role.name!r} still owns objects in {', '.join(map(repr, owned))}; "
-            f"name who gets them in {heir}"
+            f"role {role.name!r} still owns objects in {', '.join(map(repr, owned))}; name an heir in {heir}"
         )
     if owned and role.reassign_to and role.reassign_to not in {*current.roles, *wanted.roles}:
         yield (

@@ -136,7 +136,7 @@ def test_an_owner_that_goes_and_leaves_its_schema_to_nobody_is_wrong(branch):
     branch.replace(SERVER, "groups: [readers, reports]", "groups: [readers]")
     result = plan(branch)
     assert result.exit_code == 1
-    why = "role 'reports' still owns objects in 'shop'; name who gets them in postgresql:groups:reports"
+    why = "role 'reports' still owns objects in 'shop'; name an heir in postgresql:groups:reports"
     assert why in result.stdout
     branch.replace(SERVER, "reports: {state: absent}", "reports: {state: absent, reassign_to: shop}")
     assert 'DROP ROLE "reports"' in plan(branch).stdout

@@ -699,7 +699,7 @@ def test_a_role_that_owns_something_is_refused_until_it_has_an_heir(staff):
     staff.query("create table hers (); alter table hers owner to ann", dbname="shop")
     staff.query("create schema hers authorization ann", dbname="wiki")
     heir = "postgresql:users:ann:reassign_to"
-    why = f"role 'ann' still owns objects in 'shop', 'wiki'; name who gets them in {heir}"
+    why = f"role 'ann' still owns objects in 'shop', 'wiki'; name an heir in {heir}"
     is_stuck(staff, why, **BOTH, users=GONE)
     assert is_there(staff)
     assert staff.settle(**BOTH, users=HEIR)["roles"] == {"ann": ["drop, what it owns goes to shop"]}
