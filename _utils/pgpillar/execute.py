@@ -40,6 +40,7 @@ from pgpillar.plan import (
     impossible_farewells,
     impossible_leaves,
     kept_elsewhere,
+    leaving_now,
     places,
     plan,
     would_fire,
@@ -711,19 +712,25 @@ class _Run:
         """What is left goes to the heir, and the rights of the role go, but not what it passed on."""
         role, made = change.object, []
         with self._parting(connection, change) as cursor:
-            made += self._keep_elsewhere(cursor, change)
-            if role.reassign_to:
+            if role.reassign_to:  # before any GRANT, which would make rows look as if they were given
                 handover.hand_over(cursor, role, self.current.server.superuser)
                 made += self._close_to_code(cursor, change)
+            made += self._keep_elsewhere(cursor, change)
             handover.take_back(cursor, role.name)
             handover.insist_on_nothing_owned(cursor, role.name)
             cursor.execute(sql.drop_owned(role.name))
         return made
 
     def _keep_elsewhere(self, cursor, change: Change) -> list[Change]:
+        """What others that leave passed on as well: it may go in the cascade of what this one gave them."""
         declared = observe.declared_schemas(self.wanted, change.database)
-        rights = handover.rights_elsewhere(cursor, [change.object.name], declared)
-        kept = kept_elsewhere(change.object, change.database, rights, self.current, self.wanted)
+        going = leaving_now(self.current, self.wanted)
+        rights = handover.rights_elsewhere(cursor, going, declared)
+        kept = [
+            one
+            for role in going
+            for one in kept_elsewhere(role, change.database, rights, self.current, self.wanted)
+        ]
         for one in kept:
             self._make(cursor, one)
         return kept

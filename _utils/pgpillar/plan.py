@@ -924,17 +924,21 @@ def _farewells(current: Cluster, wanted: Cluster) -> Iterator[Change]:
 def _rights_elsewhere(role: Role, database: str, current: Cluster, wanted: Cluster) -> Iterator[Change]:
     """What changes of rights where pillar declares nothing, when a role is dropped."""
     rights = current.server.rights_elsewhere.get(database, ())
-    yield from kept_elsewhere(role, database, rights, current, wanted)
+    yield from kept_elsewhere(role.name, database, rights, current, wanted)
     if role.reassign_to:
         yield from closed_to_code(role.name, role.reassign_to, database, rights, current)
 
 
 def kept_elsewhere(
-    role: Role, database: str, rights: Iterable[tuple[str, Grant]], current: Cluster, wanted: Cluster
+    role: str, database: str, rights: Iterable[tuple[str, Grant]], current: Cluster, wanted: Cluster
 ) -> list[Change]:
     """What a role that leaves passed on stays with others, now from the owner."""
-    going = {*_absent(wanted.roles)} - {name for name in wanted.roles if _is_stuck(name, current, wanted)}
-    kept = {one for _, one in rights if one.grantor == role.name and one.grantee not in going}
+    going = leaving_now(current, wanted)
+    kept = {
+        one
+        for owner, one in rights
+        if one.grantor == role and one.grantee not in going and not (owner in going and _adds_code(one))
+    }
     acting = {} if current.server.superuser else {_thing(one): owner for owner, one in rights}
     return [Change("keep elsewhere", one, database=database) for one in _rights(kept, acting)]
 
@@ -953,8 +957,14 @@ def closed_to_code(
     return [Change("revoke elsewhere", one, destructive=True, database=database) for one in revoked]
 
 
-def _is_stuck(name: str, current: Cluster, wanted: Cluster) -> bool:
-    return f"role {name!r}" in impossible_farewells(current, wanted)
+def leaving_now(current: Cluster, wanted: Cluster) -> list[str]:
+    """The roles that are dropped, with those that are not there any more."""
+    stuck = impossible_farewells(current, wanted)
+    return [name for name in _absent(wanted.roles) if f"role {name!r}" not in stuck]
+
+
+def _adds_code(grant: Grant) -> bool:
+    return grant.kind in ("table", "column") and grant.privilege in ("TRIGGER", "REFERENCES")
 
 
 def _is_occupied(name: str, current: Cluster) -> bool:
@@ -963,12 +973,20 @@ def _is_occupied(name: str, current: Cluster) -> bool:
 
 
 def _givers_first(current: Cluster, leaving: list[str]) -> list[str]:
-    """Who was given something by another that leaves can be dropped only after that one."""
+    """Who was given something by another that leaves can be dropped only after that one.
+
+    Those that own nothing come last: owners may have given them something.
+    """
     grants = [one for database in current.databases.values() for one in database.grants]
     elsewhere = current.server.rights_elsewhere.values() if current.server else ()
     grants += [one for rights in elsewhere for _, one in rights]
     given = {one.grantee for one in grants if one.grantor in leaving and one.grantor != one.grantee}
-    return sorted(leaving, key=lambda name: (name in given, name))
+    owners = {name for name, some in _dependents(current).items() if any(owns for _, owns in some)}
+    return sorted(leaving, key=lambda name: (name in given, name not in owners, name))
+
+
+def _dependents(current: Cluster) -> Mapping[str, tuple[tuple[str, bool], ...]]:
+    return current.server.dependents if current.server else {}
 
 
 def places(role: Role, current: Cluster, wanted: Cluster) -> tuple[tuple[str, bool], ...]:

@@ -413,6 +413,77 @@ def test_who_gave_a_right_to_a_role_that_leaves_is_named(scene, elsewhere):
     assert is_gone(scene)
 
 
+@pytest.fixture
+def loft(scene):
+    """A schema of the heir's, in which the role that leaves holds rights that it may pass on."""
+    scene.begins()
+    scene.stranger()
+    scene.founder(
+        """create schema loft authorization carol; set role carol;
+        create table loft.t (id int primary key); create view loft.v as select 1 as one;
+        grant usage on schema loft to mallory, app, stranger; grant trigger, references on loft.t to bob;
+        grant select on loft.t, loft.v to mallory with grant option""",
+        "wiki",
+    )
+    yield "wiki"
+    scene.founder("drop schema loft cascade", "wiki")
+
+
+def leaves_as_foreseen(scene, **pillar):
+    foreseen = scene.cluster.forecast(**scene.pillar(**pillar))
+    outcome = scene.cluster.attempt(**scene.pillar(**pillar))
+    assert outcome.failures == foreseen.failures == {}
+    assert text.tree(outcome.changes) == text.tree(foreseen.changes)
+    return outcome
+
+
+def test_what_is_granted_anew_is_not_taken_for_given_to_the_heir(scene, loft):
+    """The view would run with the rights of its owner, and bob may add code to the table: as before."""
+    scene.founder("set role mallory; grant select on loft.t, loft.v to stranger", loft)
+    leaves_as_foreseen(scene, **LEAVING)
+    assert is_gone(scene)
+    held = """select has_table_privilege('stranger', 'loft.v', 'select'),
+        has_table_privilege('bob', 'loft.t', 'trigger'), has_table_privilege('bob', 'loft.t', 'references')"""
+    assert scene.founder(held, loft) == [(True,) * 3]
+    scene.heals(**LEAVING)
+
+
+BOTH = {"owner": "carol", "access": {}, "users": {**LEAVING["users"], "app": {"state": "absent"}}}
+
+
+def test_what_two_roles_that_leave_passed_on_one_after_the_other_stays_with_others(scene, loft):
+    scene.founder(
+        """set role mallory; grant select on loft.t to app with grant option;
+        set role app; grant select on loft.t to stranger with grant option;
+        set role stranger; grant select on loft.t to bob""",
+        loft,
+    )
+    outcome = leaves_as_foreseen(scene, **BOTH)
+    (line,) = text.tree(outcome.changes)["databases"][loft]
+    assert line.startswith("grant anew SELECT on table t in schema loft with the right to pass it on")
+    assert (is_gone(scene), is_gone(scene, "app")) == (True, True)
+    held = "select has_table_privilege(role, 'loft.t', 'select') from unnest(array['stranger', 'bob']) role"
+    assert set(scene.founder(held, loft)) == {(True,)}
+    scene.heals(**BOTH)
+
+
+def test_what_a_second_role_that_leaves_passed_on_of_a_table_that_goes_to_an_heir(scene, loft):
+    """A right to add code goes all the same, and the plan does not grant it anew."""
+    scene.founder("create schema attic authorization mallory; grant create on schema attic to carol", "wiki")
+    scene.founder("grant create on database wiki to carol", "postgres")  # what a hosted admin cannot
+    scene.founder(
+        """set role mallory; create table attic.own (); grant usage on schema attic to app;
+        grant trigger on attic.own to app with grant option;
+        set role app; grant trigger on attic.own to bob""",
+        "wiki",
+    )
+    outcome = leaves_as_foreseen(scene, **BOTH)
+    assert not [line for line in text.tree(outcome.changes)["databases"]["wiki"] if "anew" in line]
+    assert scene.founder("select has_table_privilege('bob', 'attic.own', 'trigger')", "wiki") == [(False,)]
+    scene.founder("drop schema attic cascade", "wiki")
+    scene.heals(**BOTH)
+
+
 @pytest.mark.parametrize("dbname", ["shop", "postgres"])
 def test_nobody_may_add_code_to_what_an_heir_gets(scene, dbname):
     """By a trigger, or by a foreign key whose cast is a function."""
