@@ -9,6 +9,7 @@ import psycopg2
 import pytest
 
 from devtools.postgres import wait_for
+from pgpillar import text
 from pgpillar.model import BOOTSTRAP_LOGIN, UNFINISHED_LIMIT
 from tests.hostile.limits import from_major, hosted_alone, superuser_alone
 from tests.hostile.planted import HOSTILE, KINDS, SHADOWS
@@ -774,13 +775,17 @@ def test_a_demoted_owner_keeps_no_range_whose_constructors_are_the_founders(scen
     assert owned_by(scene, "mallory") == []
 
 
-def test_the_plan_names_each_routine_that_will_act_as_the_new_owner(scene):
-    """SECURITY DEFINER lends the rights of whoever owns the routine, which the old owner wrote."""
+def test_the_plan_names_each_routine_and_view_that_will_act_as_the_new_owner(scene):
+    """They run with the rights of whoever owns them, and the old owner wrote them."""
     scene.begins()
+    scene.sql("".join(f"create view v{number} as select {number} as one;" for number in range(5)))
     scene.sql("create function backdoor(command text) returns void language plpgsql security definer as"
               " $do$ begin execute command; end $do$")  # fmt: skip
     wanted = {"owner": "carol", "access": {"mallory": "read"}}
-    assert "routine public.backdoor(text)" in str(scene.cluster.preview(**scene.pillar(**wanted)))
+    foreseen = scene.cluster.forecast(**scene.pillar(**wanted))
+    assert "routine public.backdoor(text)" in str(text.tree(foreseen.changes))
+    assert "tables v0, v1, v2 and 2 more in schema public owner" in str(text.tree(foreseen.changes))
+    assert all(f'"v{number}" OWNER TO "carol"' in "".join(foreseen.statements) for number in range(5))
     scene.withstands(naming=["backdoor"], **wanted)
 
 
