@@ -821,12 +821,13 @@ class _Run:
                 f"prepared transaction {gid!r} of {owner!r} in database {name!r}"
                 for gid, owner, name in cursor
             ]
-        return f"; it may be {' or '.join(found)}" if found else ""
+        return f"; the holder may be {' or '.join(found)}" if found else ""
 
 
 # A backend that has written, or has a lock on a table of this database or on one that all databases share
 _HOLDERS = """
-    select distinct a.pid, a.usename, a.datname, coalesce(nullif(a.application_name, ''), 'unnamed'),
+    select distinct a.pid, a.usename, a.datname,
+           coalesce(nullif(a.application_name, ''), 'no application_name'),
            coalesce(a.state, 'what it does is hidden'),
            to_char(a.xact_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
     from pg_stat_activity a join pg_locks l on l.pid = a.pid and l.granted

@@ -83,7 +83,7 @@ def test_somebody_holds_a_table_whose_grants_must_change(day, hasty, session):
     pid = somebody.session.info.backend_pid
     failed = day.fails(
         "database 'shop': grant SELECT on table orders",
-        f"it may be backend {pid} of 'postgres'",
+        f"the holder may be backend {pid} of 'postgres'",
         "idle in trans",
     )
     assert failed.changes == {}
@@ -103,7 +103,7 @@ def test_whoever_holds_the_lock_is_named_and_nobody_of_ours(day, hasty, session)
     somebody.run("lock table orders in access share mode; grant select on orders to pg_monitor")
     backend = somebody.session.info.backend_pid
     failed = day.fails("database 'shop': grant SELECT on table orders")
-    (suspects,) = re.findall(r"it may be (.*)", failed.comment)
+    (suspects,) = re.findall(r"the holder may be (.*)", failed.comment)
     assert re.fullmatch(
         rf"backend {backend} of 'postgres' in database 'shop' \(night batch, idle in transaction,"
         r" in a transaction since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\)",
