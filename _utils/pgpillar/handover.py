@@ -25,8 +25,9 @@ _CALM = (
 )
 _CALM_OPERATORS = "^(date|timestamp|timestamptz|interval)_"
 
-# Only a superuser makes functions in C, and only another function can call one that takes an internal value
-_IS_SAFE = """(p.oid < 16384 or p.prolang in (
+# Only a superuser makes functions in C, and only another function can call one that takes an internal value.
+# Before PostgreSQL 14 some of its own are texts in SQL, whose operators are looked for by whoever calls them.
+_IS_SAFE = """(p.oid < 16384 and p.prosrc !~ '[-+*/|<>=]' or p.oid >= 16384 and p.prolang in (
         select l.oid from pg_catalog.pg_language l where l.lanname in ('internal', 'c'))
     and exists (select from pg_catalog.pg_roles r where r.oid = p.proowner and r.rolsuper))"""
 _IS_CALM = f"""(p.provolatile = 'i' or p.proname in ({", ".join(map(repr, _CALM))})
@@ -75,17 +76,31 @@ _EXPRESSIONS = """
     select to_jsonb(s) ->> 'stxexprs' from pg_catalog.pg_statistic_ext s
     where at.catalog = 'pg_catalog.pg_statistic_ext'::regclass and s.oid = at.oid"""
 
+# Others could give a domain, a partition or, by an index, what is a partition of theirs code at any time
+_IS_TRUSTED = """(pg_get_userbyid({owner}) = any (%(trusted)s) or exists (
+    select from pg_catalog.pg_roles r where r.oid = {owner} and (r.rolsuper or r.rolname = current_user)))"""
+
 # Each kind of part that holds no code, if this holds. What is of no such kind is taken for code.
 _HARMLESS = {
-    "pg_class": """exists (
+    "pg_class": f"""exists (
         select from pg_catalog.pg_class c
-        where c.oid = at.oid and c.relkind in ('r', 'p', 'S', 'i', 'I', 't', 'c'))""",
+        where c.oid = at.oid and c.relkind in ('r', 'p', 'S', 'i', 'I', 't', 'c')
+              and {_IS_TRUSTED.format(owner="c.relowner")} and not exists (
+                  select from pg_partition_ancestors(c.oid) a join pg_catalog.pg_class p on p.oid = a.relid
+                  where not {_IS_TRUSTED.format(owner="p.relowner")}))""",
+    "pg_type": f"""exists (
+        select from pg_catalog.pg_type t
+        where t.oid = at.oid and {_IS_TRUSTED.format(owner="t.typowner")})""",
+    # The server may call the negator instead, on which nothing depends
+    "pg_operator": """exists (
+        select from pg_catalog.pg_operator o join pg_catalog.pg_roles r on r.oid = o.oprowner
+        where o.oid = at.oid and r.rolsuper)""",
     "pg_proc": f"exists (select from pg_catalog.pg_proc p where p.oid = at.oid and {_IS_SAFE})",
     # That of a foreign key
     "pg_trigger": """exists (
         select from pg_catalog.pg_trigger t where t.oid = at.oid and t.tgisinternal and t.tgfoid < 16384)""",
     **dict.fromkeys(
-        ("pg_type", "pg_attrdef", "pg_constraint", "pg_statistic_ext", "pg_cast", "pg_operator")
+        ("pg_attrdef", "pg_constraint", "pg_statistic_ext", "pg_cast")
         + ("pg_opclass", "pg_opfamily", "pg_amop", "pg_amproc", "pg_publication_rel"),
         "true",
     ),
@@ -118,7 +133,10 @@ _CODE = SQL(r"""
         where case at.catalog {is_harmless} else false end is not true or exists (
             select from ({expressions}) e (tree), regexp_matches(e.tree, ':(?:op)?funcid (\d+)', 'g') called
             left join pg_catalog.pg_proc p on p.oid = called[1]::oid
-            where ({is_safe} and {is_calm}) is not true)
+            where ({is_safe} and {is_calm}) is not true
+            union all
+            select from ({expressions}) e (tree), regexp_matches(e.tree, ':typid (\d+)', 'g') made
+            where made[1]::oid >= 16384)
         union
         select s.from_catalog, s.from_oid from to_code join steps s using (catalog, oid)
     )
@@ -188,7 +206,7 @@ _WITHOUT_A_PLACE = """
                       else pg_get_userbyid(a.grantee) end))
     order by 1, 2"""
 
-_IS_TEMPORARY = """pg_get_userbyid(owner) = %s and exists (
+_IS_TEMPORARY = """pg_get_userbyid(owner) = any (%(trusted)s) and exists (
     select from pg_catalog.pg_namespace n where n.oid = schema and n.nspname ~ '^pg_temp_')"""
 _TEMPORARY = SQL("""
     select i.type, i.identity
@@ -301,9 +319,9 @@ _ELSEWHERE = f"""
     order by 1, 2, 3, 4, 5, 7"""
 
 
-def entrusted(cursor, roles: Iterable[str], declared: Iterable[str] | None) -> dict[str, str]:
-    """By role, what of its things in no declared schema would run with the rights of an heir."""
-    cursor.execute(_ENTRUSTED, _places(roles, declared))
+def entrusted(cursor, role: str, heir: str, declared: Iterable[str] | None) -> dict[str, str]:
+    """By role, what of its things in no declared schema would run with the rights of its heir."""
+    cursor.execute(_ENTRUSTED, {**_places([role], declared), "trusted": [role, heir]})
     return _by_role(cursor)
 
 
@@ -388,7 +406,7 @@ def hand_over(cursor, role: Role, superuser: bool) -> None:
 
 def _insist_on_no_code(cursor, role: Role) -> None:
     """The role may still act in the session of one of its members: what was given is looked at again."""
-    if given := _all(cursor, _GIVEN):
+    if given := _all(cursor, _GIVEN, {"trusted": [role.name, role.reassign_to]}):
         raise ClusterError(
             f"role {role.name!r} owns {listed(given)}, which would run with the rights of "
             f"{role.reassign_to!r}; drop it or end the session that has it, and run this again"
@@ -423,7 +441,7 @@ def take_back(cursor, role: str) -> None:
 
 
 def _without_temporary(cursor, role: str) -> list[Composable]:
-    cursor.execute(_TEMPORARY, [role])
+    cursor.execute(_TEMPORARY, {"trusted": [role]})
     return [SQL(f"DROP {kind.upper()} {identity}") for kind, identity in cursor.fetchall()]
 
 
@@ -441,6 +459,6 @@ def _all_rows(cursor, query: str, arguments: list) -> list[tuple]:
     return cursor.fetchall()
 
 
-def _all(cursor, query: str | Composable, arguments: list | None = None) -> list[str]:
+def _all(cursor, query: str | Composable, arguments: list | dict) -> list[str]:
     cursor.execute(query, arguments)
     return [what for (what,) in cursor.fetchall()]

@@ -162,7 +162,9 @@ def _not_for_heirs(
     cursor, server: Server, wanted: Cluster, owners: list[str], declared: Iterable[str] | None
 ) -> list[tuple[str, str, str]]:
     """What of one database cannot be given to the heirs of these roles."""
-    entrusted = handover.entrusted(cursor, owners, declared)
+    entrusted = {}
+    for role in owners:
+        entrusted |= handover.entrusted(cursor, role, wanted.heirs[role], declared)
     heirs = [(role, one) for role in owners for one in with_its_groups(wanted.heirs[role], wanted)]
     stuck = {} if server.superuser else handover.without_a_place(cursor, heirs, wanted.heirs, declared)
     found = {"entrusted": entrusted, "without a place": stuck}

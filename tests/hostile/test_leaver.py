@@ -100,6 +100,11 @@ RUNS_AS_OWNER = {
         create table attic.parted (id int) partition by range (id);
         create table attic.part (id int check (public.trap_text(id) <> ''));
         alter table attic.parted attach partition attic.part default""",
+    "table attic.negated": """
+        create operator attic.!== (leftarg = int, rightarg = int, function = int4ne);
+        create operator attic.=== (leftarg = int, rightarg = int, function = int4eq,
+            negator = operator(attic.!==));
+        create table attic.negated (id int check (not id operator(attic.===) 1))""",
     "table attic.guarded": """create table attic.guarded (id int);
         create policy p on attic.guarded using (public.trap())""",
 }
@@ -120,6 +125,64 @@ def test_what_runs_as_its_owner_in_an_undeclared_schema_goes_to_no_heir(scene, w
     scene.founder("drop schema attic cascade")
     scene.heals(**LEAVING)
     assert is_gone(scene)
+
+
+@from_major(17)
+def test_a_type_that_json_is_read_as_may_be_code(scene):
+    """The server notes nowhere that the table depends on it."""
+    scene.begins()
+    scene.sql(
+        trap()
+        + """; create schema attic; create domain attic.d as int check (public.trap_text(value) <> '');
+        create table attic.t (j jsonb check (json_value(j, '$' returning attic.d) > 0))"""
+    )
+    scene.endures(where="role 'mallory'", naming=["table attic.t"], **LEAVING)
+    scene.founder("drop schema attic cascade")
+    scene.heals(**LEAVING)
+
+
+# What others own and can give code of theirs at any time
+OF_OTHERS = {
+    "table attic.in_domain": """
+        create domain nest.d as int; alter domain nest.d owner to stranger;
+        set role mallory; create table attic.in_domain (d nest.d)""",
+    "table attic.parted": """
+        set role mallory; create table attic.parted (id int) partition by range (id);
+        reset role; create table nest.part partition of attic.parted default;
+        alter table nest.part owner to stranger""",
+    # CREATE INDEX there computes the index of each partition as the owner of that
+    "table attic.part": """
+        set role stranger; create table nest.parted (id int) partition by range (id);
+        set role mallory; create table attic.part (id int);
+        reset role; alter table nest.parted attach partition attic.part default""",
+}
+
+
+@pytest.mark.parametrize("what", OF_OTHERS)
+def test_a_table_that_is_made_of_what_others_own_goes_to_no_heir(scene, what):
+    scene.begins()
+    scene.stranger("shop")
+    scene.sql("create schema attic; grant usage on schema attic to stranger")
+    scene.founder("create schema nest authorization stranger; grant usage on schema nest to mallory")
+    scene.founder(OF_OTHERS[what])
+    foreseen = scene.forecast(**LEAVING).failures
+    outcome = scene.endures(where="role 'mallory'", naming=[what], **LEAVING)
+    assert outcome.failures == foreseen
+    scene.founder("drop schema attic, nest cascade")
+    scene.heals(**LEAVING)
+    assert is_gone(scene)
+
+
+def test_a_function_of_the_server_that_is_a_text_may_be_code(scene):
+    """Before PostgreSQL 14, who runs it chooses by search_path what + is."""
+    scene.begins()
+    scene.sql("create schema attic")
+    scene.sql("create table attic.t (d date, check (interval '1 day' + d > '2000-01-01'))")
+    if scene.major >= 14:
+        scene.heals(**LEAVING)
+    else:
+        scene.endures(where="role 'mallory'", naming=["table attic.t"], **LEAVING)
+    scene.founder("drop schema attic cascade")
 
 
 PLAIN = """
