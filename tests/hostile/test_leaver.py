@@ -136,7 +136,7 @@ def test_a_type_that_json_is_read_as_may_be_code(scene):
         + """; create schema attic; create domain attic.d as int check (public.trap_text(value) <> '');
         create table attic.t (j jsonb check (json_value(j, '$' returning attic.d) > 0))"""
     )
-    scene.endures(where="role 'mallory'", naming=["table attic.t"], **LEAVING)
+    assert scene.endures(where="role 'mallory'", naming=["table attic.t"], **LEAVING).failures
     scene.founder("drop schema attic cascade")
     scene.heals(**LEAVING)
 
@@ -167,7 +167,7 @@ def test_a_table_that_is_made_of_what_others_own_goes_to_no_heir(scene, what):
     scene.founder(OF_OTHERS[what])
     foreseen = scene.forecast(**LEAVING).failures
     outcome = scene.endures(where="role 'mallory'", naming=[what], **LEAVING)
-    assert outcome.failures == foreseen
+    assert outcome.failures == foreseen != {}
     scene.founder("drop schema attic, nest cascade")
     scene.heals(**LEAVING)
     assert is_gone(scene)
@@ -181,7 +181,7 @@ def test_a_function_of_the_server_that_is_a_text_may_be_code(scene):
     if scene.major >= 14:
         scene.heals(**LEAVING)
     else:
-        scene.endures(where="role 'mallory'", naming=["table attic.t"], **LEAVING)
+        assert scene.endures(where="role 'mallory'", naming=["table attic.t"], **LEAVING).failures
     scene.founder("drop schema attic cascade")
 
 
