@@ -84,7 +84,7 @@ class Forecast(NamedTuple):
 def preview(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Forecast:
     """What ``converge`` would do now. Nothing is written."""
     task = _possible(gateway, observe.read(gateway, wanted), fetch)
-    changes = task.healing + plan(task.current, task.wanted)
+    changes = task.changes()
     version = task.current.server.version
     statements = [statement for change in changes for statement in sql.texts(change, version)]
     return Forecast(changes, statements, task.failures)
@@ -99,6 +99,12 @@ class _Task(NamedTuple):
     missing: frozenset[str]  # the roles that are refused, and not there
     healing: list[Change]
     scripts: dict[str, str]
+
+    def changes(self) -> list[Change]:
+        """What is planned, and what heals databases from outside."""
+        planned = plan(self.current, self.wanted)
+        joins = [Change("join", Membership(role, self.current.server.admin)) for role in self.missing]
+        return planned + [change for change in self.healing if change not in planned + joins]
 
 
 def _possible(gateway: Gateway, sight: observe.Sight, fetch: Fetch) -> _Task:
@@ -165,8 +171,7 @@ def converge(gateway: Gateway, wanted: Cluster, fetch: Fetch) -> Outcome:
         connection.set_session(isolation_level="READ COMMITTED", readonly="DEFAULT", autocommit=True)
         task = _possible(gateway, sight, fetch)
         unseen = {name: wanted.databases[name] for name in sight.unseen}
-        changes = plan(task.current, task.wanted)
-        return _Run(connection, lock, gateway, task, unseen).run(changes + task.healing)
+        return _Run(connection, lock, gateway, task, unseen).run(task.changes())
 
 
 class _Failed(Exception):

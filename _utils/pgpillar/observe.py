@@ -18,7 +18,7 @@ import psycopg2
 from pgpillar import catalog, handover, scram
 from pgpillar.connect import ClusterError, Gateway, explained
 from pgpillar.model import ABSENT, BOOTSTRAP_LOGIN, PRESENT, Cluster, Database, Grant, Role, Server
-from pgpillar.plan import Change, outside_of, with_its_groups
+from pgpillar.plan import Change, outside_of, to_act_for, with_its_groups
 
 READERS = 4
 LOGINS = 8
@@ -66,13 +66,20 @@ def read_on(connection, gateway: Gateway, wanted: Cluster) -> Sight:
     healing = [
         change
         for name in sorted(unseen)
-        for change in outside_of(current.databases[name], wanted.databases[name])
+        for change in outside_of(current.databases[name], wanted.databases[name], wanted.roles)
     ]
+    if healing:
+        healing += to_act_for(current, _with_databases(wanted, unseen))
     current = replace(current, name=wanted.name, databases=seen)
     roles, unproven = proven(gateway, current, wanted)
     current = replace(current, roles={**current.roles, **roles})
-    rest = {name: database for name, database in wanted.databases.items() if name not in unseen}
-    return Sight(current, replace(wanted, databases=rest), unseen, unproven, healing)
+    visible = _with_databases(wanted, wanted.databases.keys() - unseen.keys())
+    return Sight(current, visible, unseen, unproven, healing)
+
+
+def _with_databases(cluster: Cluster, names: Container[str]) -> Cluster:
+    some = {name: database for name, database in cluster.databases.items() if name in names}
+    return replace(cluster, databases=some)
 
 
 def with_leavers(connection, current: Cluster, scope: catalog.Scope, leaving: Iterable[str]) -> Cluster:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import starmap
@@ -105,13 +105,13 @@ def heirs(now: Database, wanted: Database, cluster: Cluster) -> dict[tuple[str, 
     return found
 
 
-def outside_of(now: Database, wanted: Database) -> list[Change]:
+def outside_of(now: Database, wanted: Database, roles: Container[str]) -> list[Change]:
     """What may keep an admin out of a database, and can be changed without entering it."""
     changes = [*_settings("database setting", wanted.name, now.settings, wanted.settings)]
     if now.connection_limit != wanted.connection_limit and not now.unfinished:
         changes.append(Change("limit database", wanted.name, wanted.connection_limit))
-    way_in = Grant("database", (), "CONNECT", wanted.owner)  # a hosted admin comes in by the owner's right
-    if now.owner == wanted.owner and way_in not in now.grants:
+    way_in = Grant("database", (), "CONNECT", now.owner)  # a hosted admin comes in by the owner's right
+    if now.owner in roles and way_in not in now.grants:
         changes.append(Change("grant", *_rights({way_in}, {})))
     return [replace(change, database=wanted.name) for change in changes]
 
@@ -271,6 +271,11 @@ def _falling_memberships(
         gone = tuple(giver for giver in givers if leaving & {(join.role, giver), (None, giver)})
         if gone and dropped.isdisjoint((join.role, join.member)):
             yield join, gone
+
+
+def to_act_for(current: Cluster, wanted: Cluster) -> list[Change]:
+    """The memberships that the admin needs for the owners in these databases, whatever is inside of them."""
+    return [Change("join", join) for join in sorted(_of_the_admin(current, there(wanted), ()))]
 
 
 def _of_the_admin(current: Cluster, wanted: Cluster, in_databases: Iterable[Change]) -> set[Membership]:

@@ -579,6 +579,20 @@ def test_an_owner_that_revokes_connect_from_a_hosted_admin_is_undone(scene):
     assert scene.withstands(access={"app": "read"}).failures == {}
 
 
+OUT = (
+    "revoke connect on database shop from {}, mallory, public",
+    "alter database shop connection limit 0",
+)
+
+
+@hosted_alone
+@pytest.mark.parametrize("kept_out", OUT)
+def test_an_owner_that_keeps_a_hosted_admin_out_is_demoted_in_one_run(scene, kept_out):
+    scene.begins()
+    scene.sql(kept_out.format(scene.admin), dbname="postgres")
+    assert scene.withstands(owner="carol", access={"app": "read"}).failures == {}
+
+
 @superuser_alone
 def test_an_owner_that_may_create_databases_takes_no_name_of_another(scene):
     """It renames its own to a name that pillar gives to somebody else later, with its traps in it."""
