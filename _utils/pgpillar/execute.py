@@ -390,9 +390,10 @@ class _Run:
     def _database(self, foretold: list[Change]) -> list[Change]:
         name, done = foretold[0].database, []
         wanted = self.wanted.databases[name]
-        missed = self.amiss | self.unjoined & refusals.owners_in(wanted)
-        for reason in refusals.waits(wanted, missed):
-            raise _Failed(reason)
+        waits = refusals.waits(wanted, self.amiss)
+        waits += refusals.waits_to_join(wanted, self.unjoined, self.current.server.admin)
+        if waits:
+            raise _Failed("; ".join(waits))
         try:
             for change in foretold:
                 if change.kind in _BEFORE_CONNECTING or change in self.healing:

@@ -79,6 +79,13 @@ def waits(database: Database, missing: Iterable[str]) -> list[str]:
     return [f"it waits for role {what}, whose own failure is reported"] if named else []
 
 
+def waits_to_join(database: Database, unjoined: Iterable[str], admin: str) -> list[str]:
+    """That the admin cannot act for owners in a database."""
+    what = ", ".join(map(repr, sorted(owners_in(database).intersection(unjoined))))
+    why = f"it waits for {admin!r} to join {what}; why that fails is reported for role {admin!r}"
+    return [why] if what else []
+
+
 def roles_in(database: Database) -> set[str]:
     """The roles without which a database cannot be as it is wanted."""
     return owners_in(database) | {one.grantee for one in (*database.grants, *database.default_grants)}

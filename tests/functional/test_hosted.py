@@ -500,7 +500,8 @@ def test_a_role_that_somebody_else_made_cannot_be_joined(every_hosted):
     failures = every_hosted.attempt(databases={"shop": "shop"}, users=["shop"]).failures
     assert set(failures) == {"role 'doadmin'", "database 'shop'"}
     assert "join shop: permission denied to grant role" in failures["role 'doadmin'"]
-    assert failures["database 'shop'"] == "it waits until 'shop' is as asked"
+    why = "it waits for 'doadmin' to join 'shop'; why that fails is reported for role 'doadmin'"
+    assert failures["database 'shop'"] == why
     assert every_hosted.query("select 1 from pg_database where datname = 'shop'") == []
 
 
