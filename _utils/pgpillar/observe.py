@@ -106,7 +106,9 @@ def _why(error: Exception) -> str:
 
 def with_waiting(current: Cluster, wanted: Cluster, failed: Container[str]) -> Cluster:
     """With the roles that stay: an heir would get what is another's in a database that has failed."""
-    kept_by = defaultdict(tuple, current.server.kept_by)
+    kept_by = defaultdict(tuple)
+    for role, kept in current.server.kept_by.items():
+        kept_by[role] = tuple(one for one in kept if one[0] != "closed" or one[1] not in failed)
     for role in wanted.heirs:
         owned = [name for name, owns in current.server.dependents.get(role, ()) if owns]
         kept_by[role] += tuple(("waits", name, "") for name in owned if name in failed)

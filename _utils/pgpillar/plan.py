@@ -1059,7 +1059,8 @@ _KEEPERS = {
     "without a place": "in database {place} role {name} owns {what}, in schemas where {heir} may not "
     "create; let {heir} create there, or give each of them to another role by ALTER … OWNER TO",
     "unread": "what role {name} owns in database {place} cannot be read: {what}",
-    "waits": "it waits for database {place}, in which it owns something and whose own failure is reported",
+    "waits": "it waits for database {place}, in which it owns something and which is not yet as pillar "
+    "declares it; run this again once it is",
     "unknown": "what role {name} has cannot be read: {what}",
     "superuser": "role {name} is a superuser, and only a superuser can drop it",
 }
