@@ -687,12 +687,17 @@ class _Run:
         return sessions.ended(self.connection, column, name, patience)
 
     def _disown(self, change: Change) -> None:
-        for database in self._places_now(change.object):
+        """In each database in two turns: DROP OWNED takes back rights on all databases, wherever it runs."""
+        its_places = self._places_now(change.object)
+        for database in its_places:
             done = []
             try:
                 self._disown_in(database, change, done)
             finally:
                 self.outcome.changes.extend(_in_order(done, self.foretold))
+        for database in its_places:
+            with self._entered(database) as connection:
+                self._retried(partial(self._let_go, connection, replace(change, database=database)))
 
     def _disown_in(self, database: str, change: Change, done: list[Change]) -> None:
         with self._entered(database) as connection:
@@ -715,17 +720,22 @@ class _Run:
             return self._close_to_code(cursor, change)
 
     def _part(self, connection, change: Change) -> list[Change]:
-        """What is left goes to the heir, and the rights of the role go, but not what it passed on."""
+        """What is left goes to the heir, and what the role passed on stays with others."""
         role, made = change.object, []
         with self._parting(connection, change) as cursor:
             if role.reassign_to:  # before any GRANT, which would make rows look as if they were given
                 handover.hand_over(cursor, role, self.current.server.superuser)
                 made += self._close_to_code(cursor, change)
             made += self._keep_elsewhere(cursor, change)
-            handover.take_back(cursor, role.name)
-            handover.insist_on_nothing_owned(cursor, role.name)
-            cursor.execute(sql.drop_owned(role.name))
         return made
+
+    def _let_go(self, connection, change: Change) -> None:
+        """The rights of the role go, and its default privileges."""
+        role = change.object.name
+        with self._parting(connection, change) as cursor:
+            handover.take_back(cursor, role)
+            handover.insist_on_nothing_owned(cursor, role)
+            cursor.execute(sql.drop_owned(role))
 
     def _keep_elsewhere(self, cursor, change: Change) -> list[Change]:
         """What others that leave passed on as well: it may go in the cascade of what this one gave them."""

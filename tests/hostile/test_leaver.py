@@ -460,6 +460,25 @@ def test_what_a_role_that_leaves_passed_on_stays_with_others(scene, elsewhere):
     scene.heals(**LEAVING)
 
 
+@superuser_alone
+def test_what_was_passed_on_of_a_database_stays_whatever_comes_before_it(scene):
+    """DROP OWNED in one database takes back rights on every other."""
+    scene.begins()
+    scene.stranger()
+    scene.founder("create database theirs owner carol", "postgres")
+    scene.founder(
+        """grant create, connect on database theirs to mallory with grant option; set role mallory;
+        grant create, connect on database theirs to stranger with grant option;
+        set role stranger; grant create on database theirs to bob""",
+        "postgres",
+    )
+    leaves_as_foreseen(scene, **LEAVING)
+    held = """select has_database_privilege('stranger', 'theirs', 'create with grant option'),
+        has_database_privilege('bob', 'theirs', 'create')"""
+    assert scene.founder(held) == [(True, True)]
+    scene.heals(**LEAVING)
+
+
 def test_who_gave_a_right_to_a_role_that_leaves_is_named(scene, elsewhere):
     scene.founder(
         "set role carol; grant select on attic.t to stranger with grant option;"
