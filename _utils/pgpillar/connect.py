@@ -418,7 +418,7 @@ _ADVICE = (
         errors.ReadOnlySqlTransaction,
         "the server is read-only: is it a replica, or set default_transaction_read_only?",
     ),
-    (errors.InsufficientPrivilege, "the admin needs that right, or the thing must stay as it is"),
+    (errors.InsufficientPrivilege, "have a superuser do it, or give the admin that right"),
     (errors.ObjectInUse, "end the sessions that use it, and run this again"),
     (errors.DiskFull, "make room on the server, and run this again"),
 )

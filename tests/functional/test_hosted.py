@@ -488,7 +488,7 @@ def test_a_role_that_somebody_else_made_is_a_clear_failure(every_hosted):
     assert set(failures) == {"role 'ann'"}
     (failure,) = failures.values()
     assert "set connection limit -1: permission denied to alter role" in failure
-    assert "ADMIN option on role" in failure or "admin needs that right" in failure
+    assert "ADMIN option on role" in failure or "give the admin that right" in failure
     every_hosted.query("grant ann to doadmin with admin option")
     assert every_hosted.settle(**ANN) == {"roles": {"ann": ["set connection limit -1"]}}
 
