@@ -76,7 +76,8 @@ _EXPRESSIONS = """
     select to_jsonb(s) ->> 'stxexprs' from pg_catalog.pg_statistic_ext s
     where at.catalog = 'pg_catalog.pg_statistic_ext'::regclass and s.oid = at.oid"""
 
-# Others could give a domain, a partition or, by an index, what is a partition of theirs code at any time
+# The owner of a domain or a partition can add code to it at any time. The owner of a partitioned table can
+# add code to each partition, by an index.
 _IS_TRUSTED = """(pg_get_userbyid({owner}) = any (%(trusted)s) or exists (
     select from pg_catalog.pg_roles r where r.oid = {owner} and (r.rolsuper or r.rolname = current_user)))"""
 

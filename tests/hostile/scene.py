@@ -299,21 +299,22 @@ _END_ALL = """
     select pg_terminate_backend(pid) from pg_stat_activity
     where pid <> pg_backend_pid() and backend_type = 'client backend'"""
 
-# Role by role, on the server: a name may be no text of this database
-_DISOWN = """
-    do $$ declare one name; begin
-        for one in select rolname from pg_roles where oid >= 16384 loop
-            execute format('drop owned by %I', one);
-        end loop;
-    end $$"""
 
+def _for_each(rows, kind, statement):
+    """One by one, on the server: a name may be no text of this database."""
+    return f"""
+        do $$ declare one {kind}; begin
+            for one in {rows} loop
+                execute format('{statement}', one);
+            end loop;
+        end $$"""
+
+
+_DISOWN = _for_each("select rolname from pg_roles where oid >= 16384", "name", "drop owned by %I")
 # Those of the superuser, whose own DROP OWNED would take the server's
-_DROP_ROUTINES = """
-    do $$ declare one regprocedure; begin
-        for one in select oid from pg_proc where oid >= 16384 loop
-            execute format('drop routine %s cascade', one);
-        end loop;
-    end $$"""
+_DROP_ROUTINES = _for_each(
+    "select oid from pg_proc where oid >= 16384", "regprocedure", "drop routine %s cascade"
+)
 
 
 def _make_what_stays(session):
