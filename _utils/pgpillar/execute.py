@@ -46,7 +46,7 @@ from pgpillar.plan import (
     would_fire,
 )
 
-ROUNDS = 3  # a template may leave what only a second look shows
+ROUNDS = 3  # of changes that have no effect
 ATTEMPTS = 50  # at what somebody else changes at the same time
 NEXT_LOCK = "200ms"  # to wait with locks in hand: shorter than any deadlock check of an application
 
@@ -519,12 +519,17 @@ class _Run:
             for change in todo:
                 if change.kind == "bootstrap":  # it was not there before, or has run
                     raise _Failed("it has become unfinished meanwhile; run this again")
-            for _ in range(ROUNDS):
-                done += self._apply(cursor, todo)
+            rounds = ROUNDS
+            for _ in range(ATTEMPTS):
+                made = self._apply(cursor, todo)
+                done += made
                 todo = todo and self._left(connection, name)
                 if not todo:
                     self._insist_on_the_lock(cursor)
                     return done
+                rounds -= any(change in todo for change in made)  # what others add meanwhile is no failure
+                if not rounds:
+                    break
             said = "".join(f"; the server said: {notice.strip()}" for notice in connection.notices[-3:])
             left = "; ".join(map(text.line, todo[:5]))
             raise _Failed(f"it is not as asked after the change: {left}{said}")
