@@ -313,8 +313,11 @@ HUGE = """do $do$ begin execute 'alter role mallory password ''SCRAM-SHA-256$409
 
 @superuser_alone
 def test_a_verifier_of_megabytes_is_not_read(scene):
+    """From 18 on the server refuses more than 512 bytes."""
     scene.begins()
-    scene.sql(HUGE)
+    refused = pytest.raises(psycopg2.errors.ProgramLimitExceeded)
+    with refused if scene.major >= 18 else contextlib.nullcontext():
+        scene.sql(HUGE)
     with contextlib.closing(scene.cluster.server.connect()) as session:
         seen = catalog._passwords(session, {"roles": ["mallory"]})
     assert 0 < len(seen["mallory"]) <= 1000
