@@ -47,7 +47,7 @@ class Agent:
         with open(self.directory / "agent.log", "ab") as log:
             command = [PROGRAM, "agent", *(() if self.leader else ("-dev",)), "-config-file", configuration]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
-        wait_for(lambda: self._is_ready() or self._has_ended(), f"{self.name}: Consul does not come up", 30)
+        wait_for(lambda: self._is_ready() or self._has_ended(), f"{self.name}: Consul does not come up")
         if self._has_ended():
             raise Failed(f"{self.name}: Consul ended: {(self.directory / 'agent.log').read_text()[-500:]}")
         return self

@@ -356,7 +356,7 @@ def _setting(value):
     return "'{}'".format(str(value).replace("\\", "\\\\").replace("'", "''"))
 
 
-def wait_for(condition, complaint, seconds=10):
+def wait_for(condition, complaint, seconds=60):
     """Return as soon as ``condition()`` is true; raise with ``complaint`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -64,7 +64,7 @@ class Machine:
         (self.other.data / "standby.signal").touch()
         self.other.start()
         query = "select 1 from pg_stat_replication where replay_lsn >= pg_current_wal_lsn()"
-        postgres.wait_for(lambda: self.ask(query), "the other does not follow", 30)
+        postgres.wait_for(lambda: self.ask(query), "the other does not follow")
         self.other.promote()
 
     def _way_in(self):

@@ -82,10 +82,10 @@ def test_what_an_application_drops_meanwhile_fails_nobody(shop):
         for _ in range(10):
             before = rounds[0]
             shop.query("; ".join(DRIFT), dbname="shop")
-            wait_for(lambda before=before: rounds[0] > before, "the application stands still", 30)
+            wait_for(lambda before=before: rounds[0] > before, "the application stands still")
             outcome = shop.attempt(**SHOP)
             assert outcome.failures == {}
-            wait_for(lambda before=before: rounds[0] > before, "the application stands still", 30)
+            wait_for(lambda before=before: rounds[0] > before, "the application stands still")
     shop.converge(**SHOP)
     assert shop.converge(**SHOP) == {}
     assert shop.query("select count(*) from orders", user="ann", dbname="shop") == [(0,)]
@@ -112,7 +112,7 @@ def test_nobody_waits_for_long_behind_a_run_that_waits(shop, two_owners):
     with closing(shop.server.connect(dbname="shop")) as reader, ThreadPoolExecutor(1) as pool:
         reader.cursor().execute("select from orders")
         run = pool.submit(shop.attempt, **two_owners)
-        wait_for(lambda: shop.query("select 1 from pg_locks where not granted"), "the run does not wait", 30)
+        wait_for(lambda: shop.query("select 1 from pg_locks where not granted"), "the run does not wait")
         with closing(shop.server.connect(dbname="shop", options="-c lock_timeout=6s")) as another:
             for _ in range(3):
                 another.cursor().execute("select from orders")

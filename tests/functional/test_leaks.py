@@ -106,7 +106,7 @@ def _converge_rotate_and_fail(history):
     history.minion.script("fails.sql", "select pg_sleep_for('1 hour')")
     process = history.start("state.highstate")
     sleeper = "select 1 from pg_stat_activity where wait_event = 'PgSleep'"
-    postgres.wait_for(lambda: server.query(sleeper), "the script is not run", 30)
+    postgres.wait_for(lambda: server.query(sleeper), "the script is not run")
     server.kill()
     history.highstate("server dies", process)
     server.start()
@@ -122,7 +122,7 @@ def _fail_to_set_a_password(history, server):
         cursor.execute("alter role app connection limit 7")
         process = history.start("state.highstate")
         waiting = "select pid from pg_locks where not granted"
-        postgres.wait_for(lambda: server.query(waiting), "nobody waits for the role", 30)
+        postgres.wait_for(lambda: server.query(waiting), "nobody waits for the role")
         history.seen = repr(server.query("select * from pg_stat_activity")).encode()
         history.highstate("late", process)
 

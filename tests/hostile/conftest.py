@@ -95,7 +95,7 @@ class SlowDumper:
         self.programs = str(directory / "*/bin/pg_dump")
 
     def wait_for_start(self, running):
-        postgres.wait_for(lambda: running.done() or self.started.exists(), "pg_dump was not started", 20)
+        postgres.wait_for(lambda: running.done() or self.started.exists(), "pg_dump was not started")
 
     def go(self):
         self.goes.touch()

@@ -1034,7 +1034,7 @@ def test_an_owner_that_holds_one_thing_after_another_uses_up_one_limit(scene):
         scene.holding("alter database shop set work_mem = '2MB'", dbname=scene.admin_database) as first,
         scene.run_beside(**wanted) as running,
     ):
-        wait_for(lambda: running.done() or waits() >= 4, "the run does not wait", 20)
+        wait_for(lambda: running.done() or waits() >= 4, "the run does not wait")
         first.rollback()
         (said,) = running.result().failures.values()
     assert "table orders" in said

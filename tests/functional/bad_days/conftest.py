@@ -117,7 +117,7 @@ class Watcher:
 
     def wait_for_a_waiter(self, other_than=None):
         seen = set()
-        wait_for(lambda: seen.update(self.waiting() - {other_than}) or seen, "nobody came to wait", 20)
+        wait_for(lambda: seen.update(self.waiting() - {other_than}) or seen, "nobody came to wait")
         (pid,) = seen
         return pid
 

@@ -124,7 +124,8 @@ def await_roles(agents, primaries, replicas):
     def roles():
         return agent.passing("postgresql", "primary"), agent.passing("postgresql", "replica")
 
-    wait_for(lambda: roles() == (primaries, replicas), f"Consul does not see {primaries}, {replicas}", 20)
+    # An agent whose news its server could not take repeats them after 15 to 30 s
+    wait_for(lambda: roles() == (primaries, replicas), f"Consul does not see {primaries}, {replicas}")
 
 
 @pytest.fixture
