@@ -147,7 +147,7 @@ CARELESS_TOPS = {
 # A master, and minions
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # a worker may come back to this module
 def srv(salt_root):
     """The repo as it is on a master, with passwords that can be told apart, and the key of prod beside it."""
     srv = salt_root / "srv"
@@ -231,7 +231,7 @@ class Site:
         return [json.dumps(answer) for answer in json.loads(done.stdout)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sites(salt_factories, srv, salt_root):
     """Return a function that gives the running master of that name, with its minions."""
     with ExitStack() as stack:
